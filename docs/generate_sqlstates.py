@@ -2,16 +2,16 @@
 
     python docs/generate_sqlstates.py [--check] path/to/errcodes.txt
 
-A server installation has the list as share/errcodes.txt or share/postgresql/<major>/errcodes.txt. Take that of the newest
-major version: codes are hardly ever removed, and those that were are in RETIRED below.
+A server installation has the list as share/errcodes.txt or share/postgresql/<major>/errcodes.txt. Take that
+of the newest major version: codes are hardly ever removed, and those that were are in RETIRED below.
 """
 
 from __future__ import annotations
 
 import re
 import sys
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 TARGET = Path(__file__).resolve().parent.parent / "pgproto" / "_sqlstates.py"
 
@@ -37,8 +37,7 @@ from pgproto._postgres_error import CLASS_OF_SQLSTATE, PostgresError
 '''
 
 
-@dataclass(frozen=True, slots=True)
-class Condition:
+class Condition(NamedTuple):
     """One line of the list; `sqlstate` is None for the base of a class that has no condition of its own."""
 
     group: str
@@ -66,7 +65,7 @@ def read(text: str) -> list[Condition]:
     conditions += [
         Condition(group, None, True, title) for group, title in titles.items() if f"{group}000" not in listed
     ]
-    return sorted(conditions, key=lambda c: (c.group, c.sqlstate is not None, not is_base(c), c.sqlstate or ""))
+    return sorted(conditions, key=lambda c: (c.group, not is_base(c), c.sqlstate or ""))
 
 
 def is_base(condition: Condition) -> bool:
@@ -77,8 +76,8 @@ def is_base(condition: Condition) -> bool:
 def class_names(conditions: list[Condition]) -> dict[Condition, str]:
     """Name each condition's Python class.
 
-    Where a name comes twice, the first error keeps it, and the others are prefixed with the name of their class of codes
-    (as PostgreSQL's own macros do: ERRCODE_E_R_E_PROHIBITED_SQL_STATEMENT_ATTEMPTED).
+    Where a name comes twice, the first error keeps it, and the others are prefixed with the name of their
+    class of codes (as PostgreSQL's own macros do: ERRCODE_E_R_E_PROHIBITED_SQL_STATEMENT_ATTEMPTED).
     """
     bases = {condition.group: camel_case(condition.name) for condition in conditions if is_base(condition)}
     taken = set(TAKEN)

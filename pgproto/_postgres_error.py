@@ -39,10 +39,10 @@ def _restore(cls: type[Error], args: tuple[object, ...], attributes: dict[str, o
 class PostgresError(Error):
     """The server answered with an ErrorResponse.
 
-    There is one subclass for each condition of the appendix "PostgreSQL Error Codes", below one for each class of
-    conditions: `except IntegrityConstraintViolation` catches `UniqueViolation` too. A field that the server did not
-    send is None. Texts are as the server sent them, apart from bytes that were not UTF-8, which have become U+FFFD;
-    only `str()` escapes control characters.
+    There is one subclass for each condition of the appendix "PostgreSQL Error Codes", below one for each
+    class of conditions: `except IntegrityConstraintViolation` catches `UniqueViolation` too. A field that the
+    server did not send is None. Texts are as the server sent them, apart from bytes that were not UTF-8,
+    which have become U+FFFD; only `str()` escapes control characters.
     """
 
     condition: ClassVar[str | None] = None
@@ -61,7 +61,7 @@ class PostgresError(Error):
     internal_position: int | None
     """The same in `internal_query`."""
     internal_query: str | None
-    """The text of a failed command that the server made itself, such as a statement in a PL/pgSQL function."""
+    """A command that the server itself made, such as a statement in a PL/pgSQL function."""
     where: str | None
     """The context, innermost first, one entry a line: the call stack of PL/pgSQL functions and the like."""
     schema_name: str | None
@@ -76,7 +76,7 @@ class PostgresError(Error):
     query: str | None
     """The SQL that the client sent."""
     untrusted: bool
-    """True if the text came before the server had proved who it is: whoever sits on the network may have written it."""
+    """True if the text came before the server had proved who it is: anybody may have written it."""
 
     def __init__(
         self,
@@ -128,9 +128,9 @@ class PostgresError(Error):
     ) -> PostgresError:
         """Make the error that the fields of an ErrorResponse tell of.
 
-        `fields` maps the one-letter field codes to their texts. The class is that of the SQLSTATE, whatever class
-        this is called on. Codes that are not known are passed over, as the protocol asks; numbers that are none
-        become None.
+        `fields` maps the one-letter field codes to their texts. The class is that of the SQLSTATE, whatever
+        class this is called on. Codes that are not known are passed over, as the protocol asks; numbers that
+        are none become None.
         """
 
         def text(code: str) -> str | None:
@@ -174,7 +174,7 @@ class PostgresError(Error):
 
 
 CLASS_OF_SQLSTATE: dict[str, type[PostgresError]] = {}
-"""The class for each SQLSTATE, and for each class of SQLSTATEs (two characters); the generated table fills it."""
+"""The class for each SQLSTATE, and for each class of SQLSTATEs (two characters); `_sqlstates` fills it."""
 
 
 def postgres_error_class(sqlstate: str | None) -> type[PostgresError]:
@@ -189,7 +189,7 @@ def postgres_error_class(sqlstate: str | None) -> type[PostgresError]:
 
 
 def printable(text: str) -> str:
-    """Escape, as `repr()` would, what could move a terminal's cursor or reorder its text; keep newline and tab."""
+    """Escape, as `repr()` would, what could move a cursor or reorder text, but not newline and tab."""
     if text.isprintable():
         return text
     return "".join(_printable_character(character) for character in text)
@@ -214,7 +214,7 @@ def _positive(text: str | None) -> int | None:
 
 
 def _point_at(query: str, position: int) -> list[str]:
-    """Return the line of the query that has the error, and a caret under it; nothing if it is not in the query."""
+    """Return the line of the query that has the error and a caret under it, or nothing if there is none."""
     if position > len(query) + 1:
         return []
     start, number, end = 0, 1, len(query)
@@ -245,7 +245,7 @@ def _window(line: str, column: int) -> tuple[str, int]:
 
 
 def _columns(text: str) -> int:
-    """Return how many columns of a terminal the text takes: East Asian wide characters take two, accents none."""
+    """Return how many columns the text takes on a terminal: wide East Asian characters two, accents none."""
     return sum(
         0 if unicodedata.combining(character) else 2 if unicodedata.east_asian_width(character) in "WF" else 1
         for character in text

@@ -13,8 +13,8 @@ _SHOWN = "'***'"
 class Secret:
     """Holds a password or a key, so that no repr, log line, pickle or dump of attributes shows it.
 
-    `reveal()` is the only way to get at the text. Secrets compare without telling by the time it takes how much of
-    them is equal. They have no hash and cannot be pickled; a copy is the same object.
+    `reveal()` is the only way to get at the text. Secrets compare without telling by the time it takes how
+    much of them is equal. They have no hash and cannot be pickled; a copy is the same object.
     """
 
     __slots__ = ("_text",)
@@ -43,8 +43,6 @@ class Secret:
         return compare_digest(
             self._text.encode("utf-8", "surrogatepass"), other._text.encode("utf-8", "surrogatepass")
         )
-
-    __hash__ = None  # type: ignore[assignment]  # the documented way to say "not hashable"; a hash would tell about the text
 
     def __copy__(self) -> Secret:
         return self
