@@ -1,4 +1,4 @@
-"""What a PostgreSQL server is made of: its data directory, its configuration, its programs. Standard library only."""
+"""What a PostgreSQL server is made of: its data directory, configuration and programs. Standard library only."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ class Cluster:
         return f"postgresql://{login}@{address}/{database}{query}"
 
     def run(self, tool: str, *arguments: str, stdin: str = "") -> str:
-        """Run one of PostgreSQL's programs as the server's user. Returns what it printed, or raises RuntimeError."""
+        """Run a program as the server's user; returns what it printed. Raises RuntimeError."""
         answer = subprocess.run(
             [self.installation.tool(tool), *arguments],
             input=stdin,
@@ -182,16 +182,9 @@ class Cluster:
         return answer.stdout
 
     def psql(self, sql: str, *, dsn: str | None = None) -> str:
-        """Run SQL with psql, as superuser unless a DSN is given. Returns unaligned rows, or raises RuntimeError."""
-        options = (
-            "--no-psqlrc",
-            "--no-align",
-            "--tuples-only",
-            "--quiet",
-            "--set=ON_ERROR_STOP=1",
-            "--file=-",
-        )
-        return self.run("psql", *options, "--dbname", dsn or self.dsn, stdin=sql).strip()
+        """Run SQL with psql, by default as superuser; returns unaligned rows. Raises RuntimeError."""
+        options = ("--no-psqlrc", "--no-align", "--tuples-only", "--quiet", "--set=ON_ERROR_STOP=1")
+        return self.run("psql", *options, "--file=-", "--dbname", dsn or self.dsn, stdin=sql).strip()
 
     # -- making it ---------------------------------------------------------------------------------
 

@@ -1,8 +1,8 @@
 """Folders for running servers, emptied however the process that made them ends.
 
-A `Home` is a short temporary folder with a lock file. Every process that uses the home holds the lock as one of
-many; a small watchdog process waits to hold it alone. It gets it when the last user is gone, be it by a clean exit,
-an uncaught signal or SIGKILL, and then ends what still runs in the home and removes it.
+A `Home` is a short temporary folder with a lock file. Every process that uses the home holds the lock as one
+of many; a small watchdog process waits to hold it alone. It gets it when the last user is gone, be it by a clean
+exit or by SIGKILL, and then ends what still runs in the home and removes it.
 
 Run as a script, this module is that watchdog.
 """
@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 from typing import TypedDict
 
-__all__ = ["Home", "as_server_user", "server_user"]
+__all__ = ["Home", "as_server_user", "is_running", "server_user"]
 
 _LONGEST_TEMPORARY_FOLDER = 40
 """The path of a Unix socket may have only about 100 bytes, and ours adds about 40."""
@@ -157,6 +157,15 @@ def _birth(pid: int) -> str:
     except OSError:
         return ""
     return "ended" if fields[0] == "Z" else fields[19]
+
+
+def is_running(pid: int) -> bool:
+    """Whether there is a process of this number that has not ended."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return _birth(pid) != "ended"
 
 
 def _signal_all(home: Path, number: signal.Signals) -> bool:

@@ -28,7 +28,7 @@ from typing import Any, Self
 
 from tests.support.binaries import Installation, Unavailable, exclusive
 from tests.support.clusters import DEFAULT_HBA, USERS, Cluster, TLSFiles, free_port
-from tests.support.homes import Home, as_server_user
+from tests.support.homes import Home, as_server_user, is_running
 
 __all__ = ["DEFAULT_HBA", "USERS", "Server", "TLSFiles", "Unavailable", "own_home", "shared_server"]
 
@@ -57,7 +57,7 @@ class _TryAgain(RuntimeError):
 
 
 class Server(Cluster):
-    """One PostgreSQL server. `start` makes the cluster when there is none yet; `close` stops and removes it."""
+    """One PostgreSQL server. `start` makes its cluster when there is none yet; `close` removes it."""
 
     _process: subprocess.Popen[bytes] | None = None
 
@@ -122,14 +122,15 @@ class Server(Cluster):
     @property
     def pid(self) -> int | None:
         """The postmaster's process id; None when the server does not run."""
-        if self._process is not None:
-            return self._process.pid if self._process.poll() is None else None
+        if self._process is not None and self._process.poll() is None:
+            return self._process.pid
+        # Another process may have started it.
         try:
-            pid = int((self.data / "postmaster.pid").read_text().partition("\n")[0])
-            os.kill(pid, 0)
+            pid = int((self.data / "postmaster.pid").read_text().partition("
+")[0])
         except (OSError, ValueError):
             return None
-        return pid
+        return pid if is_running(pid) else None
 
     def _start_once(self) -> None:
         already_logged = len(self.log)
@@ -230,7 +231,7 @@ class Server(Cluster):
     # -- replication -------------------------------------------------------------------------------
 
     def replica(self, slot: str = "replica") -> Server:
-        """A streaming replica of this server, not started yet: use it as a block, or `start` and `close` it."""
+        """A streaming replica of this server, not started yet: use it as a block, or `start` it."""
         replica = Server(
             self.major, settings=self.settings, hba=self.hba, tls=self.tls, installation=self.installation
         )
