@@ -184,7 +184,9 @@ class Writer:
         try:
             data = text.encode("utf-8", "surrogateescape")
         except UnicodeEncodeError:
-            raise LocalProtocolError(f"{self._name}: a string holds a lone surrogate, which UTF-8 cannot") from None
+            raise LocalProtocolError(
+                f"{self._name}: a string holds a lone surrogate, which UTF-8 cannot"
+            ) from None
         if b"\0" in data:
             raise LocalProtocolError(f"{self._name}: a string holds a NUL character, which PostgreSQL cannot")
         self._parts.append(data)

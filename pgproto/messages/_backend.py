@@ -164,7 +164,9 @@ class RowDescription(Message):
             name = reader.string()
             field = FieldDescription(name, *_FIELD.unpack(reader.take(_FIELD.size)))
             if field.format not in (0, 1):
-                raise RemoteProtocolError(f"RowDescription has format code {field.format}; only 0 and 1 exist")
+                raise RemoteProtocolError(
+                    f"RowDescription has format code {field.format}; only 0 and 1 exist"
+                )
             fields.append(field)
         return cls(tuple(fields))
 

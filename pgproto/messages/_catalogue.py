@@ -153,7 +153,9 @@ def decode(role: Role, data: bytes) -> Message:
         return _startup.EncryptionResponse(data)
     if role is Role.FRONTEND and data[:1] == b"\0":
         if not 8 <= len(data) <= MAX_STARTUP_LENGTH:
-            raise RemoteProtocolError(f"a startup message of {len(data)} bytes; 8 to {MAX_STARTUP_LENGTH} are possible")
+            raise RemoteProtocolError(
+                f"a startup message of {len(data)} bytes; 8 to {MAX_STARTUP_LENGTH} are possible"
+            )
         return read_startup(data, 0, len(data))
     if len(data) < HEADER_SIZE:
         raise RemoteProtocolError(f"{len(data)} bytes are no message; the shortest has {HEADER_SIZE}")

@@ -126,24 +126,30 @@ def check_row(data: bytes, start: int, end: int) -> int:
 def scan_rows(data: bytes, position: int, end: int, limit: int, columns: int | None) -> tuple[list[int], int]:
     """Find the run of whole DataRow messages that starts at ``position``.
 
-    Returns where each begins, counted from ``position``, and where the run ends. Every row is
-    checked; one that is malformed, longer than ``limit`` bytes or not of ``columns`` columns (None:
-    as many as the first) raises `RemoteProtocolError`.
+    Returns where each begins, counted from ``position``, and where the run ends: before the first that
+    is not well formed, longer than ``limit`` bytes, or not of ``columns`` columns (None: as many as the
+    first). If that is the very first one, `RemoteProtocolError` says what is wrong with it.
     """
     starts: list[int] = []
     first = position
     while end - position >= 7 and data[position] == _DATA_ROW:
         _, length, count = _ROW_HEADER.unpack_from(data, position)
-        if not 6 <= length <= limit:
-            raise RemoteProtocolError(f"DataRow claims a length of {length} bytes; 6 to {limit} are possible")
         following = position + 1 + length
         if following > end:
             break
-        if count != columns:
-            if columns is not None:
-                raise RemoteProtocolError(f"DataRow has {count} columns where its result has {columns}")
-            columns = count
-        check_row(data, position, following)
+        try:
+            if not 6 <= length <= limit:
+                raise RemoteProtocolError(
+                    f"DataRow claims a length of {length} bytes; 6 to {limit} are possible"
+                )
+            if columns is not None and count != columns:
+                raise RemoteProtocolError(f"a row of {count} columns in a result of {columns}")
+            check_row(data, position, following)
+        except RemoteProtocolError:
+            if starts:
+                break
+            raise
+        columns = count
         starts.append(position - first)
         position = following
     return starts, position

@@ -53,7 +53,9 @@ class StartupMessage(Message):
 
     def write_body(self, writer: Writer) -> None:
         if self.protocol_version >> 16 != 3:
-            raise LocalProtocolError(f"protocol version {self.protocol_version:#x}; the major version must be 3")
+            raise LocalProtocolError(
+                f"protocol version {self.protocol_version:#x}; the major version must be 3"
+            )
         writer.uint32(self.protocol_version)
         for name, value in self.parameters.items():
             if not name:
@@ -66,7 +68,9 @@ class StartupMessage(Message):
     def read_body(cls, reader: Reader) -> Self:
         version = reader.uint32()
         if version >> 16 != 3:
-            raise RemoteProtocolError(f"protocol version {version >> 16}.{version & 0xFFFF}; only 3 is spoken here")
+            raise RemoteProtocolError(
+                f"protocol version {version >> 16}.{version & 0xFFFF}; only 3 is spoken here"
+            )
         parameters: dict[str, str] = {}
         while name := reader.string():
             if name in parameters:
@@ -146,7 +150,9 @@ class EncryptionResponse(Message):
     def encode(self) -> bytes:
         """The byte itself."""
         if self.reply not in (b"S", b"G", b"N"):
-            raise LocalProtocolError(f"{self.reply!r} as answer to an encryption request; it is b'S', b'G' or b'N'")
+            raise LocalProtocolError(
+                f"{self.reply!r} as answer to an encryption request; it is b'S', b'G' or b'N'"
+            )
         return self.reply
 
 
@@ -176,7 +182,9 @@ class NegotiateProtocolVersion(Message):
         count = reader.int32()
         # Each name takes two bytes at least; a count is believed only as far as the bytes reach.
         if not 0 <= count <= cls.MAX_OPTIONS:
-            raise RemoteProtocolError(f"NegotiateProtocolVersion lists {count} options; at most {cls.MAX_OPTIONS}")
+            raise RemoteProtocolError(
+                f"NegotiateProtocolVersion lists {count} options; at most {cls.MAX_OPTIONS}"
+            )
         return cls(version, tuple([reader.string() for _ in range(count)]))
 
 

@@ -1,0 +1,16 @@
+"""PostgreSQL's protocol as a pure state machine: bytes in, events out, no I/O.
+
+`Connection` speaks the protocol for either end; `pgproto.messages` are its words and
+`pgproto.errors` all that can go wrong. For a client that does I/O, see the packages
+`pgproto_asyncio`, `pgproto_trio` and `pgproto_blocking`.
+"""
+
+from __future__ import annotations
+
+from pgproto import errors, messages
+from pgproto._connection import NEED_DATA, Connection, NeedData
+from pgproto._version import __version__
+from pgproto.errors import *  # noqa: F403
+from pgproto.messages import Role
+
+__all__ = ["NEED_DATA", "Connection", "NeedData", "Role", "__version__", "errors", "messages", *errors.__all__]
