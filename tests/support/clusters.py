@@ -1,4 +1,4 @@
-"""What a PostgreSQL server is made of: its data directory, configuration and programs. Standard library only."""
+"""What a PostgreSQL server is made of: data directory, configuration, programs. Standard library only."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Folders for running servers, emptied however the process that made them ends.
 
 A `Home` is a short temporary folder with a lock file. Every process that uses the home holds the lock as one
-of many; a small watchdog process waits to hold it alone. It gets it when the last user is gone, be it by a clean
-exit or by SIGKILL, and then ends what still runs in the home and removes it.
+of many; a small watchdog process waits to hold it alone. It gets it when the last user is gone, by a clean exit
+or by SIGKILL, and then ends what still runs in the home and removes it.
 
 Run as a script, this module is that watchdog.
 """

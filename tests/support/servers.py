@@ -126,8 +126,7 @@ class Server(Cluster):
             return self._process.pid
         # Another process may have started it.
         try:
-            pid = int((self.data / "postmaster.pid").read_text().partition("
-")[0])
+            pid = int((self.data / "postmaster.pid").read_text().partition("\n")[0])
         except (OSError, ValueError):
             return None
         return pid if is_running(pid) else None
