@@ -1,0 +1,30 @@
+"""How a client proves who it is, and makes sure of the server.
+
+`authenticate` is the flow; `AuthenticationSettings` is what it needs to know. The rules of who may ask for
+what are in `_policy`, the order of messages in `_flow`, SCRAM's messages in `_scram`.
+"""
+
+from __future__ import annotations
+
+from pgproto._auth._channel_binding import server_end_point
+from pgproto._auth._flow import AuthenticationOutcome, authenticate
+from pgproto._auth._policy import (
+    DEFAULT_SCRAM_MAX_ITERATIONS,
+    AllowedMethods,
+    AuthenticationSettings,
+    Channel,
+    GSSContext,
+    Method,
+)
+
+__all__ = [
+    "DEFAULT_SCRAM_MAX_ITERATIONS",
+    "AllowedMethods",
+    "AuthenticationOutcome",
+    "AuthenticationSettings",
+    "Channel",
+    "GSSContext",
+    "Method",
+    "authenticate",
+    "server_end_point",
+]

@@ -1,0 +1,73 @@
+"""The form of a password that PostgreSQL computes SCRAM's keys from.
+
+RFC 4013, "SASLprep", makes passwords that look the same the same bytes: it drops invisible characters, turns
+odd spaces into spaces, normalises, and refuses what no text has. PostgreSQL applies it when a password is
+set; where it refuses, or where nothing remains, PostgreSQL takes the password just as it stands, and so must
+a client (src/common/scram-common.c and saslprep.c). "Just as it stands" covers every emoji: SASLprep knows
+the Unicode of 2002 only.
+"""
+
+from __future__ import annotations
+
+import stringprep
+import unicodedata
+from collections.abc import Callable
+from typing import Final
+
+from pgproto.errors import ConfigError
+
+__all__ = ["password_bytes", "saslprep"]
+
+_PROHIBITED: Final[tuple[Callable[[str], bool], ...]] = (
+    stringprep.in_table_a1,  # unassigned in Unicode 3.2
+    stringprep.in_table_c12,  # spaces other than U+0020
+    stringprep.in_table_c21_c22,  # control characters
+    stringprep.in_table_c3,  # private use
+    stringprep.in_table_c4,  # not characters
+    stringprep.in_table_c5,  # surrogates
+    stringprep.in_table_c6,  # inappropriate for plain text
+    stringprep.in_table_c7,  # inappropriate for canonical representation
+    stringprep.in_table_c8,  # change display properties, or deprecated
+    stringprep.in_table_c9,  # tags
+)
+
+
+def password_bytes(password: str) -> bytes:
+    """Return a password as it stands, in UTF-8.
+
+    Bytes that were not UTF-8, in an environment variable say, come back as they were. Raises `ConfigError`
+    for what no server can have as a password.
+    """
+    if "\0" in password:
+        raise ConfigError("the password holds a NUL character, which no password in PostgreSQL has")
+    try:
+        return password.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        raise ConfigError("the password holds a lone surrogate, which is not a character") from None
+
+
+def saslprep(password: str) -> str | None:
+    """Return the password as SASLprep prepares it; None if it refuses: the password counts as it stands."""
+    mapped = "".join(
+        " " if stringprep.in_table_c12(character) else character
+        for character in password
+        if not stringprep.in_table_b1(character)
+    )
+    prepared = unicodedata.normalize("NFKC", mapped)
+    if not prepared or _prohibited(prepared) or _mixes_directions(prepared):
+        return None
+    return prepared
+
+
+def _prohibited(text: str) -> bool:
+    return any(table(character) for character in text for table in _PROHIBITED)
+
+
+def _mixes_directions(text: str) -> bool:
+    """Whether text breaks RFC 3454's chapter 6: what holds right-to-left letters has none of the others,
+    and begins and ends with one."""
+    if not any(stringprep.in_table_d1(character) for character in text):
+        return False
+    if any(stringprep.in_table_d2(character) for character in text):
+        return True
+    return not (stringprep.in_table_d1(text[0]) and stringprep.in_table_d1(text[-1]))
