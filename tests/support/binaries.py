@@ -75,6 +75,8 @@ class Installation:
         """The environment for a program: none of the caller's PG* variables, the bundled libraries first."""
         env = {key: value for key, value in os.environ.items() if not key.startswith("PG")}
         env["LC_ALL"] = "C"
+        # Otherwise psql would look for the caller's certificates and passwords.
+        env["HOME"] = "/"
         if self.bundled:
             env["LD_LIBRARY_PATH"] = str(self.prefix / "lib")
         return env

@@ -50,6 +50,7 @@ _DEFAULT_SETTINGS = {
     "synchronous_commit": "off",
     "timezone": "UTC",
     "wal_level": "logical",
+    "wal_retrieve_retry_interval": "100ms",
 }
 
 

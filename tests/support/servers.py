@@ -15,12 +15,10 @@ Each server has its own folder in a `Home`, which ends what is left when this pr
 from __future__ import annotations
 
 import atexit
-import contextlib
 import json
 import os
 import shutil
 import signal
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -28,12 +26,21 @@ from typing import Any, Self
 
 from tests.support.binaries import Installation, Unavailable, exclusive
 from tests.support.clusters import DEFAULT_HBA, USERS, Cluster, TLSFiles, free_port
-from tests.support.homes import Home, as_server_user, is_running
+from tests.support.homes import Home, is_running
 
-__all__ = ["DEFAULT_HBA", "USERS", "Server", "TLSFiles", "Unavailable", "own_home", "shared_server"]
+__all__ = [
+    "DEFAULT_HBA",
+    "USERS",
+    "ForeignServer",
+    "Server",
+    "TLSFiles",
+    "Unavailable",
+    "leave_shared_servers",
+    "own_home",
+    "shared_server",
+]
 
 _START_TIMEOUT = 60.0
-_STOP_TIMEOUT = 30.0
 _STOP_SIGNALS = {"immediate": signal.SIGQUIT, "fast": signal.SIGINT, "smart": signal.SIGTERM}
 
 _own_homes: dict[int, Home] = {}
@@ -58,8 +65,6 @@ class _TryAgain(RuntimeError):
 
 class Server(Cluster):
     """One PostgreSQL server. `start` makes its cluster when there is none yet; `close` removes it."""
-
-    _process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
         try:
@@ -100,11 +105,13 @@ class Server(Cluster):
 
     def stop(self, mode: str = "immediate") -> None:
         """Stop the server as ``pg_ctl stop -m MODE`` does, and return when it has stopped."""
-        self._end(_STOP_SIGNALS[mode])
+        if self.pid is not None:
+            self.home.end(self.pid, _STOP_SIGNALS[mode])
 
     def kill(self) -> None:
         """End the postmaster as a power cut would; its backends notice and end themselves."""
-        self._end(signal.SIGKILL)
+        if self.pid is not None:
+            self.home.end(self.pid, signal.SIGKILL)
         (self.data / "postmaster.pid").unlink(missing_ok=True)
 
     def restart(self, mode: str = "fast") -> None:
@@ -122,9 +129,6 @@ class Server(Cluster):
     @property
     def pid(self) -> int | None:
         """The postmaster's process id; None when the server does not run."""
-        if self._process is not None and self._process.poll() is None:
-            return self._process.pid
-        # Another process may have started it.
         try:
             pid = int((self.data / "postmaster.pid").read_text().partition("\n")[0])
         except (OSError, ValueError):
@@ -133,29 +137,17 @@ class Server(Cluster):
 
     def _start_once(self) -> None:
         already_logged = len(self.log)
-        with (self.folder / "log").open("ab") as log:
-            process: subprocess.Popen[bytes] = subprocess.Popen(
-                [self.installation.tool("postgres"), "-D", str(self.data)],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=self.installation.environment(),
-                cwd=self.folder,
-                # Ctrl-C is for the tests: the server ends when they are done with it.
-                start_new_session=True,
-                **as_server_user(),
-            )
-        self._process = process
-        self.home.enlist(process.pid)
+        command = [self.installation.tool("postgres"), "-D", str(self.data)]
+        pid = self.home.launch(command, folder=self.folder, env=self.installation.environment())
         deadline = time.monotonic() + _START_TIMEOUT
-        while not self._is_ready(process.pid):
-            if process.poll() is not None:
-                self._forget(process.pid)
+        while not self._is_ready(pid):
+            if not is_running(pid):
+                self.home.end(pid, signal.SIGQUIT)
                 raise self._failure(self.log[already_logged:])
             if time.monotonic() > deadline:
-                self.stop("immediate")
+                self.home.end(pid, signal.SIGQUIT)
                 raise RuntimeError(
-                    f"PostgreSQL {self.major} is not ready after {_START_TIMEOUT:g} s:\n{self.log}"
+                    f"PostgreSQL {self.major} is not ready in {_START_TIMEOUT:g} s:\n{self.log}"
                 )
             time.sleep(0.005)
 
@@ -174,23 +166,6 @@ class Server(Cluster):
         except OSError:
             return False
         return len(lines) >= 8 and lines[0] == str(pid) and lines[7].strip() == "ready"
-
-    def _end(self, number: signal.Signals) -> None:
-        pid = self.pid
-        if pid is None:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, number)
-        deadline = time.monotonic() + _STOP_TIMEOUT
-        while self.pid == pid:
-            if time.monotonic() > deadline:
-                os.kill(pid, signal.SIGKILL)
-            time.sleep(0.002)
-        self._forget(pid)
-
-    def _forget(self, pid: int) -> None:
-        self._process = None
-        self.home.strike(pid)
 
     # -- configuration of a running server ---------------------------------------------------------
 
@@ -285,16 +260,57 @@ class Server(Cluster):
         return server
 
 
+class ForeignServer(Server):
+    """A server that somebody else runs: it has a DSN, and nothing that needs power over it."""
+
+    def __init__(self, dsn: str) -> None:
+        super().__init__()
+        self._dsn = dsn
+
+    @property
+    def dsn(self) -> str:
+        """The DSN it was given."""
+        return self._dsn
+
+    @property
+    def folder(self) -> Path:
+        """None: its files are not ours. Raises Unavailable."""
+        raise Unavailable("this needs a server of ours, and PGPROTO_TEST_DSN names another")
+
+    def dsn_for(
+        self, user: str, password: str | None = None, *, over_socket: bool = False, **options: str | int
+    ) -> str:
+        """None: it does not have our users. Raises Unavailable."""
+        raise Unavailable(f"this needs a server with our user {user}, and PGPROTO_TEST_DSN names another")
+
+
+_shared: dict[tuple[int, Path], Server] = {}
+
+
 def shared_server(major: int, meeting_point: Path, *, say: Callable[[str], None] = lambda _: None) -> Server:
     """The one server of this major version for all processes that name the same folder; the first starts it.
 
-    Nobody closes it: it ends with the last process that uses it.
+    Nobody closes it: it ends with the last process that uses it, or has called `leave_shared_servers`.
     """
-    record = meeting_point / f"postgresql-{major}.json"
-    with exclusive(meeting_point / f"postgresql-{major}.lock"):
-        server = Server.attach(record.read_text()) if record.exists() else None
-        if server is None:
-            server = Server(major, home=Home.create(), say=say)
-            server.start()
-            record.write_text(server.describe())
-        return server
+    key = (major, meeting_point)
+    if key not in _shared:
+        record = meeting_point / f"postgresql-{major}.json"
+        with exclusive(meeting_point / f"postgresql-{major}.lock"):
+            server = Server.attach(record.read_text()) if record.exists() else None
+            if server is None:
+                server = Server(major, home=Home.create(), say=say)
+                server.start()
+                record.write_text(server.describe())
+            _shared[key] = server
+    return _shared[key]
+
+
+def leave_shared_servers(meeting_point: Path, *, wait: float = 15.0) -> None:
+    """Let go of the servers shared there, and wait until the last process has done so and they are gone."""
+    for key in [key for key in _shared if key[1] == meeting_point]:
+        _shared.pop(key).home.close()
+    deadline = time.monotonic() + wait
+    for record in meeting_point.glob("postgresql-*.json"):
+        home = Path(json.loads(record.read_text())["home"])
+        while home.exists() and time.monotonic() < deadline:
+            time.sleep(0.005)

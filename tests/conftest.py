@@ -1,0 +1,116 @@
+"""What every test may ask for: real servers, the event loops, and the profile of hypothesis."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import tempfile
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+
+from tests.support.pgbouncer import PgBouncer
+from tests.support.profiles import load_profile
+from tests.support.servers import ForeignServer, Server, Unavailable, leave_shared_servers, shared_server
+
+__all__: list[str] = []
+
+_MAJORS = (18, 15)
+_FOREIGN_DSN = os.environ.get("PGPROTO_TEST_DSN")
+_MEETING_POINT = "PGPROTO_TEST_MEETING_POINT"
+_SERVER_FIXTURES = {"postgres", "own_postgres", "pgbouncer"}
+
+load_profile()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Name a folder where all processes of this run meet; the workers of pytest-xdist inherit it."""
+    if not hasattr(config, "workerinput"):
+        folder = tempfile.TemporaryDirectory(prefix="pgproto-tests-")
+        os.environ[_MEETING_POINT] = folder.name
+
+        def leave() -> None:
+            leave_shared_servers(Path(folder.name))
+            folder.cleanup()
+
+        config.add_cleanup(leave)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what uses a server, so that ``-m 'not postgres'`` leaves all of it out."""
+    for item in items:
+        if not _SERVER_FIXTURES.isdisjoint(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.postgres)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Generator[None, Any, Any]:
+    """A server that cannot be had is a reason to skip, wherever in a test it turns out."""
+    try:
+        return (yield)
+    except Unavailable as reason:
+        _refuse(reason)
+
+
+def _name_server(which: object) -> str:
+    return f"pg{which}"
+
+
+def _refuse(reason: Unavailable) -> NoReturn:
+    """Skip and say why; fail where the environment says that no server may be missing."""
+    if os.environ.get("PGPROTO_REQUIRE_SERVERS"):
+        pytest.fail(f"{reason}\n(a failure because PGPROTO_REQUIRE_SERVERS is set)", pytrace=False)
+    pytest.skip(str(reason))
+
+
+@pytest.fixture(
+    scope="session", params=["foreign"] if _FOREIGN_DSN else _MAJORS, ids=lambda major: f"pg{major}"
+)
+def postgres(request: pytest.FixtureRequest) -> Server:
+    """A server that all tests of the run share: leave it running, and as you found it."""
+    if _FOREIGN_DSN:
+        return ForeignServer(_FOREIGN_DSN)
+    try:
+        return shared_server(request.param, Path(os.environ[_MEETING_POINT]))
+    except Unavailable as reason:
+        _refuse(reason)
+
+
+@pytest.fixture(params=_MAJORS, ids=_name_server)
+def own_postgres(request: pytest.FixtureRequest) -> Generator[Server, None, None]:
+    """A fresh server for this test alone, to stop, break and reconfigure; it takes up to a second."""
+    try:
+        with Server(request.param) as server:
+            yield server
+    except Unavailable as reason:
+        _refuse(reason)
+
+
+@pytest.fixture(scope="session")
+def pgbouncer(postgres: Server) -> Generator[PgBouncer, None, None]:
+    """PgBouncer in transaction mode, in front of the shared server."""
+    try:
+        with PgBouncer(postgres) as pooler:
+            yield pooler
+    except Unavailable as reason:
+        _refuse(reason)
+
+
+def _event_loop(backend: str, identifier: str, needs: str, **options: object) -> Any:
+    missing = importlib.util.find_spec(needs) is None
+    marks = [pytest.mark.skip(reason=f"{needs} is not installed")] if missing else []
+    return pytest.param((backend, options), id=identifier, marks=marks)
+
+
+@pytest.fixture(
+    params=[
+        _event_loop("asyncio", "asyncio", "asyncio", debug=True),
+        _event_loop("asyncio", "uvloop", "uvloop", use_uvloop=True),
+        _event_loop("trio", "trio", "trio"),
+    ]
+)
+def anyio_backend(request: pytest.FixtureRequest) -> Any:
+    """The event loops that an async test marked ``anyio`` runs on."""
+    return request.param
