@@ -21,13 +21,13 @@ A transport carries out effects, and decides nothing::
             try:
                 async with timeout_at(self.deadline):
                     result = await self.perform(effect)  # one `match`, a few lines for each effect
-            except OSError as failure:
+            except Exception as failure:
                 error = failure
 
 What all transports promise:
 
-- What fails in the world is thrown into the flow as an `OSError`: a name that does not resolve, a refused
-  connection, a handshake that fails. Past the deadline it is a `TimeoutError`, which is one.
+- What fails is thrown into the flow; what fails in the world as an `OSError`: a name that does not resolve, a
+  refused connection, a handshake. Past the deadline it is a `TimeoutError`, which is one.
 - A flow has at most one socket open at a time. When a flow ends with an exception, or is abandoned because
   its caller was cancelled, the transport closes the socket that is open, and closes the generator.
 - An effect never outlives the flow that asked for it.
