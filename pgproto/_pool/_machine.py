@@ -1,0 +1,440 @@
+"""The pool machine: decides about sessions, and never touches one.
+
+A transport tells it what has happened (`acquire`, `release`, `finished` ...), always with the time, and
+carries out the `actions` that follow. In outline, for asyncio::
+
+    def pump(self):
+        for action in self.machine.actions():
+            match action:
+                case Grant(ticket) if ticket.waiter and not ticket.waiter.done():
+                    ticket.waiter.set_result(None)
+                case Refuse(ticket, error) if ticket.waiter and not ticket.waiter.done():
+                    ticket.waiter.set_exception(error)
+                case WakeAt(time):
+                    self.set_timer(time)  # then: machine.tick(now), pump
+                case Open() | Check() | Reset() | RunHook() | Close():
+                    self.start(self.perform(action))
+
+
+    async def perform(self, step):
+        try:
+            await ...
+        except Exception as error:
+            self.machine.finished(step, now, error)
+        else:
+            self.machine.finished(step, now, None, report_on(step.slot.session))
+        self.pump()
+
+
+    async def acquire(self):
+        ticket = self.machine.acquire(now)
+        if ticket.slot is None:
+            ticket.waiter = loop.create_future()
+            self.pump()
+            try:
+                await ticket.waiter
+            except BaseException:
+                self.machine.abandon(ticket, now)
+                self.pump()
+                raise
+        return ticket
+
+The machine is not safe for threads: with threads, one lock guards its methods, and is not held while an
+action is carried out. It may be called from within whatever an action sets off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import inf
+from typing import TypeVar
+
+from pgproto._pool._actions import Action, Closed, Step
+from pgproto._pool._config import PoolConfig, check_sizes
+from pgproto._pool._ledger import Phase, or_inf
+from pgproto._pool._recycling import CLEAN, LOST, Report
+from pgproto._pool._slots import Slot, SlotState, Ticket, TicketKind, TicketState
+from pgproto._pool._status import PoolStatus, SessionStatus, bucket
+from pgproto._pool._upkeep import Upkeep
+from pgproto.errors import PoolClosed, PoolTimeout
+
+__all__ = ["PoolMachine"]
+
+S = TypeVar("S")
+W = TypeVar("W")
+
+_LEASED = TicketState.LEASED
+_EXCLUSIVE = TicketKind.EXCLUSIVE
+_IDLE = SlotState.IDLE
+_IN_USE = SlotState.LEASED
+
+
+class PoolMachine(Upkeep[S, W]):
+    """A pool of sessions of type `S`, for callers who wait for something of type `W`.
+
+    `now` is always the monotonic clock, in seconds, and never goes back; `random` returns numbers from 0 up
+    to 1. After each call, `actions` says what to do.
+    """
+
+    def __init__(self, config: PoolConfig, random: Callable[[], float]) -> None:
+        super().__init__(config, random)
+
+    def actions(self) -> list[Action[S, W]]:
+        """What there is to do, in this order; each is returned once."""
+        actions = self._actions
+        if actions:
+            self._actions = []
+        return actions
+
+    # --- The pool itself ---------------------------------------------------------------------------------
+
+    def open(self, now: float, timeout: float | None = None) -> Ticket[S, W]:
+        """Open the pool, and `min_size` sessions.
+
+        Returns a ticket that is granted when these are open, and refused when the server rejects them or the
+        time is up (`timeout` seconds; None is the pool's `acquire_timeout`). Who does not care to wait drops
+        it with `abandon`.
+
+        Raises:
+            PoolClosed: the pool was closed; it cannot be opened again.
+        """
+        if self._phase in (Phase.CLOSING, Phase.CLOSED):
+            raise self._not_open()
+        self._phase = Phase.OPEN
+        self._refresh()
+        ticket = self._ticket(TicketKind.WARM_UP, now, timeout)
+        self._warm_ups.append(ticket)
+        self._queue.watch(ticket)
+        self._want(ticket.deadline)
+        self._end_warm_ups()
+        self._settle(now)
+        return ticket
+
+    def close(self, now: float, timeout: float = 0.0) -> None:
+        """Close the pool: at once what nobody uses, the rest as it comes back, everything `timeout` later.
+
+        Callers who wait are refused. `Closed` follows when no session is left. Closing again may only bring
+        the end nearer.
+        """
+        if self._phase in (Phase.NEW, Phase.OPEN):
+            self._phase = Phase.CLOSING
+            self._refresh()
+            self._refuse_all(PoolClosed("the pool was closed while this caller waited for a session"))
+            idle, self._idle = self._idle, []
+            for slot in idle:
+                self._retire(slot, now)
+            for slot in list(self._slots):
+                if slot.state is SlotState.OPENING:
+                    self._force(slot)
+        if self._phase is Phase.CLOSED:
+            self._actions.append(Closed())
+            return
+        self._close_by = min(self._close_by, now + timeout)
+        if now >= self._close_by:
+            self._force_all(now)
+        self._want(self._close_by)
+        self._finish_closing()
+
+    def resize(self, now: float, min_size: int | None = None, max_size: int | None = None) -> None:
+        """Change the limits. Sessions above them are closed when nobody uses them.
+
+        Raises:
+            ConfigError: the sizes do not fit together.
+        """
+        smallest = self._min_size if min_size is None else min_size
+        largest = self._max_size if max_size is None else max_size
+        check_sizes(smallest, largest)
+        self._min_size, self._max_size = smallest, largest
+        while self._idle and self._present() > largest:
+            self._retire(self._idle.pop(0), now)
+        self._refresh()
+        self._end_warm_ups()
+        self._shrink(now)
+        self._settle(now)
+
+    def drain(self, now: float) -> None:
+        """Replace all sessions: at once those that nobody uses, the others as they come back."""
+        self._retire_generation(now)
+        self._settle(now)
+
+    def expire(self, now: float, within: float) -> None:
+        """Replace all sessions within so many seconds, one after the other and each after its successor."""
+        slots = [
+            slot
+            for slot in self._slots
+            if slot.state not in (SlotState.OPENING, SlotState.CLOSING) and slot.expires_at > -inf
+        ]
+        pause = within / max(1, len(slots))
+        for place, slot in enumerate(slots):
+            slot.renew_at = min(slot.renew_at, now + place * pause)
+            slot.expires_at = min(slot.expires_at, now + (place + 1) * pause)
+            slot.ready_until = min(slot.ready_until, slot.expires_at)
+        self.tick(now)
+
+    def tick(self, now: float) -> None:
+        """Do what is due by now. Harmless when nothing is."""
+        self._wake = inf
+        self._refuse_overdue(now)
+        if self._phase is Phase.CLOSING and now >= self._close_by:
+            self._force_all(now)
+        for slot in list(self._slots):
+            self._visit(slot, now)
+        self._shrink(now)
+        next_leak = self._report_leaks(now)
+        self._settle(now)
+        self._want(min(next_leak, self._next_time(now)))
+
+    # --- Callers -----------------------------------------------------------------------------------------
+
+    def acquire(self, now: float, timeout: float | None = None, *, shared: bool = False) -> Ticket[S, W]:
+        """Ask for a session.
+
+        If one is free, the ticket comes with it (`ticket.slot` is not None). Else set `ticket.waiter`; there
+        will be a `Grant` or a `Refuse` for it, unless `abandon` comes first.
+
+        Args:
+            timeout: how many seconds the caller waits at most; None stands for the pool's `acquire_timeout`.
+            shared: the caller has a single request, which may travel with others' on one session, as far as
+                `multiplex` allows.
+
+        Raises:
+            PoolClosed: the pool is not open.
+            PoolTimeout: `max_waiting` others wait already, or the timeout leaves no time to wait.
+        """
+        counters = self._counters
+        counters.requests_num += 1
+        kind = _EXCLUSIVE
+        if shared and self._config.multiplex > 1:
+            kind = TicketKind.SHARED
+        ticket = self._ticket(kind, now, timeout)
+        if self._direct and self._idle and not self._queue:
+            slot = self._idle[-1]
+            if now < slot.ready_until:
+                self._idle.pop()
+                self._lease(ticket, slot, now)
+                return ticket
+        self._acquire_slowly(ticket, now)
+        return ticket
+
+    def _acquire_slowly(self, ticket: Ticket[S, W], now: float) -> None:
+        if self._phase is not Phase.OPEN:
+            self._counters.requests_num -= 1
+            raise self._not_open()
+        if not self._queue and (slot := self._find(ticket.kind, now)) is not None:
+            self._lease(ticket, slot, now)
+            self._grow(now)
+            return
+        self._counters.requests_queued += 1
+        self._queue.join(ticket)
+        self._settle(now)
+        if ticket.state is TicketState.WAITING:
+            if (refusal := self._immediate_refusal(ticket, now)) is not None:
+                self._queue.leave(ticket)
+                ticket.state = TicketState.ENDED
+                self._counters.requests_errors += 1
+                raise refusal
+            self._want(ticket.deadline)
+
+    def _immediate_refusal(self, ticket: Ticket[S, W], now: float) -> PoolTimeout | None:
+        most = self._config.max_waiting
+        if now >= ticket.deadline:
+            self._counters.requests_timeouts += 1
+            return self._timeout(ticket, now)
+        on_their_way = self._counts[SlotState.OPENING] + self._counts[SlotState.PREPARING]
+        if most is not None and len(self._queue) - on_their_way > most:
+            self._counters.requests_shed += 1
+            return PoolTimeout(
+                f"max_waiting, {most}, callers wait for a session already: {self._situation(now)}"
+            )
+        return None
+
+    def release(self, ticket: Ticket[S, W], now: float, report: Report = CLEAN) -> None:
+        """The caller has done with its session; `report` is what the session's driver says of it.
+
+        Raises:
+            LocalProtocolError: the ticket has no session, because it was released before. If the pool has
+                closed and taken the session away, nothing happens.
+        """
+        slot = ticket.slot
+        if slot is None or ticket.state is not _LEASED:
+            if ticket.state is TicketState.REVOKED:
+                return
+            raise ticket.misuse()
+        counters = self._counters
+        counters.returns_num += 1
+        held = now - ticket.leased_at
+        counters.usage_s += held
+        counters.usage_histogram[bucket(held)] += 1
+        slot.last_used_at = now
+        self._end_lease(ticket, slot, now, report)
+
+    def abandon(self, ticket: Ticket[S, W], now: float, report: Report = CLEAN) -> None:
+        """The caller has given up. If it was given a session meanwhile, somebody else gets it at once."""
+        slot = ticket.slot
+        if slot is not None:
+            self._counters.requests_abandoned += 1
+            self._end_lease(ticket, slot, now, report)
+        elif ticket.state is TicketState.WAITING:
+            ticket.state = TicketState.ENDED
+            if ticket.kind is TicketKind.WARM_UP:
+                self._warm_ups.remove(ticket)
+            else:
+                self._counters.requests_abandoned += 1
+                self._queue.leave(ticket)
+
+    def put_back(self, ticket: Ticket[S, W], now: float, report: Report = LOST) -> None:
+        """The session was dead when the caller got it: the caller goes back to the front of the queue.
+
+        Set a new `ticket.waiter` first; `Grant` or `Refuse` follows.
+
+        Raises:
+            LocalProtocolError: the ticket has no session.
+        """
+        slot = ticket.slot
+        if slot is None:
+            raise ticket.misuse()
+        self._weigh_report(slot, report, now)
+        slot.spoil(broken=True)
+        if self._unlease(ticket, TicketState.WAITING) is not None:
+            self._counters.connections_lost += 1
+            self._retire(slot, now)
+        self._queue.rejoin(ticket)
+        if self._phase is not Phase.OPEN:
+            self._refuse(ticket, self._not_open())
+        elif now >= ticket.deadline:
+            self._counters.requests_timeouts += 1
+            self._refuse(ticket, self._timeout(ticket, now))
+        else:
+            self._want(ticket.deadline)
+        self._settle(now)
+
+    def _end_lease(self, ticket: Ticket[S, W], slot: Slot[S], now: float, report: Report) -> None:
+        if self._unlease(ticket, TicketState.ENDED) is None:
+            # Others still have requests on the session: their outcomes are their own, but none may join if
+            # it is not what it should be. A transaction that one of them opened would take in the others.
+            self._weigh_report(slot, report, now)
+            if report.status != "I":
+                slot.spoil(broken=True)
+            if self._queue:
+                self._settle(now)
+            return
+        if report is CLEAN and self._direct and now < slot.expires_at and not self._queue:
+            slot.state = _IDLE
+            slot.idle_since = now
+            slot.ready_until = min(slot.expires_at, now + self._check_after)
+            self._idle.append(slot)
+            self._want(now + slot.idle_limit)
+            return
+        self._take_back(slot, report, now)
+        self._settle(now)
+
+    # --- Sessions ----------------------------------------------------------------------------------------
+
+    def finished(
+        self, step: Step[S], now: float, error: BaseException | None = None, report: Report = CLEAN
+    ) -> None:
+        """A step is done: without an error, and then with a report on the session, or with one.
+
+        A step that a forced `Close` has overtaken need not be reported, and is ignored if it is.
+        """
+        slot = step.slot
+        if slot.step is not step:
+            return
+        slot.step = None
+        slot.step_deadline = inf
+        if error is None:
+            if slot.state is not SlotState.OPENING:
+                self._weigh_report(slot, report, now)
+            error = self._leftover(step, report)
+        if error is None:
+            self._succeeded(slot, step, now)
+        else:
+            self._failed(slot, step, error, now)
+        self._settle(now)
+
+    def session_lost(self, slot: Slot[S], now: float, report: Report = LOST) -> None:
+        """Whoever watches the session's socket saw it end, or saw something that makes the session unfit.
+
+        Harmless at any time, and more than once.
+        """
+        if slot.state in (SlotState.GONE, SlotState.CLOSING):
+            return
+        self._weigh_report(slot, report, now)
+        slot.spoil(broken=report.closed)
+        if slot.state is _IDLE:
+            self._idle.remove(slot)
+            self._counters.connections_lost += 1
+            self._retire(slot, now)
+        self._settle(now)
+
+    # --- Looking at it -----------------------------------------------------------------------------------
+
+    def status(self, now: float) -> PoolStatus:
+        """The pool at this instant; all numbers fit together."""
+        counts, counters = self._counts, self._counters
+        waits = list(counters.wait_histogram)
+        waits[0] += counters.requests_num - counters.requests_queued  # these did not wait at all
+        return PoolStatus(
+            size=len(self._slots),
+            idle=len(self._idle),
+            in_use=self._in_use(),
+            opening=counts[SlotState.OPENING],
+            resetting=counts[SlotState.RESETTING] + counts[SlotState.PREPARING],
+            closing=counts[SlotState.CLOSING],
+            waiting=len(self._queue),
+            min_size=self._min_size,
+            max_size=self._max_size,
+            holders=len(self._leases),
+            longest_held=self._longest_held(now),
+            generation=self._generation,
+            closed=self._phase in (Phase.CLOSING, Phase.CLOSED),
+            last_error=self._last_error,
+            retry_in=max(0.0, self._opener.retry_at - now),
+            requests_num=counters.requests_num,
+            requests_queued=counters.requests_queued,
+            requests_wait_ms=int(counters.requests_wait_s * 1000),
+            requests_errors=counters.requests_errors,
+            requests_timeouts=counters.requests_timeouts,
+            requests_shed=counters.requests_shed,
+            requests_abandoned=counters.requests_abandoned,
+            returns_num=counters.returns_num,
+            returns_bad=counters.returns_bad,
+            usage_ms=int(counters.usage_s * 1000),
+            connections_num=counters.connections_num,
+            connections_ms=int(counters.connections_s * 1000),
+            connections_errors=counters.connections_errors,
+            connections_lost=counters.connections_lost,
+            connections_expired=counters.connections_expired,
+            connections_idled=counters.connections_idled,
+            checks_num=counters.checks_num,
+            checks_errors=counters.checks_errors,
+            resets_num=counters.resets_num,
+            resets_errors=counters.resets_errors,
+            hooks_errors=counters.hooks_errors,
+            leaks_num=counters.leaks_num,
+            wait_histogram=tuple(waits),
+            usage_histogram=tuple(counters.usage_histogram),
+        )
+
+    def sessions(self, now: float) -> list[SessionStatus]:
+        """Each session at this instant, the oldest first."""
+        return [
+            SessionStatus(
+                number=slot.number,
+                state=slot.state.value,
+                generation=slot.generation,
+                age=None if slot.opened_at is None else now - slot.opened_at,
+                uses=slot.uses,
+                unused=None if slot.last_used_at is None else now - slot.last_used_at,
+                holders=slot.holders,
+            )
+            for slot in self._slots
+        ]
+
+    def _ticket(self, kind: TicketKind, now: float, timeout: float | None) -> Ticket[S, W]:
+        return Ticket(kind, now, or_inf(self._config.acquire_timeout) if timeout is None else timeout)
+
+    def _not_open(self) -> PoolClosed:
+        if self._phase is Phase.NEW:
+            return PoolClosed("the pool is not open yet: enter it with a `with` block, or call open()")
+        return PoolClosed("the pool is closed")
