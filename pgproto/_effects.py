@@ -55,6 +55,7 @@ __all__ = [
     "KeepAlive",
     "Now",
     "OpenSocket",
+    "PeerUser",
     "ReadFile",
     "Receive",
     "ReceiveMessage",
@@ -236,6 +237,32 @@ class OpenSocket(Effect[None]):
     keepalive: KeepAlive | None = None
     tcp_user_timeout: int | None = None
     """Milliseconds that sent data may stay unacknowledged; None leaves it to the system."""
+
+    def socket_options(self) -> list[tuple[str, str, int]]:
+        """What to set on the socket, as names of the `socket` module: level, option, value.
+
+        A transport passes over the options that the system does not have.
+        """
+        if isinstance(self.address, UnixAddress):
+            return []
+        options: list[tuple[str, str, int | None]] = [("IPPROTO_TCP", "TCP_NODELAY", 1)]
+        if self.keepalive is not None:
+            options += [
+                ("SOL_SOCKET", "SO_KEEPALIVE", 1),
+                ("IPPROTO_TCP", "TCP_KEEPIDLE", self.keepalive.idle),
+                ("IPPROTO_TCP", "TCP_KEEPINTVL", self.keepalive.interval),
+                ("IPPROTO_TCP", "TCP_KEEPCNT", self.keepalive.count),
+            ]
+        options.append(("IPPROTO_TCP", "TCP_USER_TIMEOUT", self.tcp_user_timeout))
+        return [(level, name, value) for level, name, value in options if value is not None]
+
+
+@dataclass(frozen=True, slots=True)
+class PeerUser(Effect[str]):
+    """The name of the user whose process is at the other end of the open Unix-domain socket.
+
+    `OSError` if the operating system does not tell, or does not know the name.
+    """
 
 
 @dataclass(frozen=True, slots=True)

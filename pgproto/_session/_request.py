@@ -1,0 +1,118 @@
+"""`Request`: one unit of the conversation, from the moment somebody asks to its one outcome.
+
+A request is written as one group of messages and ends with one ReadyForQuery. In between, the request
+machine hands it every message that belongs to it. It never waits and never does I/O; it says what to
+write next, and keeps what came until its owner asks for the result.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from pgproto.errors import ConnectionLost, DataError, Error, PostgresError
+
+if TYPE_CHECKING:
+    from pgproto import messages as m
+    from pgproto._session._lease import Lease
+    from pgproto._session._machine import RequestMachine
+    from pgproto.errors import Outcome
+
+__all__ = ["Request"]
+
+R = TypeVar("R")
+
+_NOT_WRITTEN = -1
+
+
+class Request(ABC, Generic[R]):
+    """One request; `R` is the type of its result."""
+
+    __slots__ = (
+        "abandoned",
+        "deadline",
+        "done",
+        "error",
+        "execute_end",
+        "first_byte",
+        "lease",
+        "sql",
+        "timeout",
+        "waiter",
+    )
+
+    opens_lease: bool = False
+    """Whether it may leave a transaction open behind it, so that nobody else may follow before that is
+    known."""
+    reads_lease: bool = True
+    """Whether it belongs into the transaction that its caller's context has open."""
+
+    def __init__(self, sql: str, timeout: float | None) -> None:
+        self.sql = sql
+        """What it asks, for messages; empty if it is no SQL."""
+        self.timeout = timeout
+        """In seconds, from `RequestMachine.submit` on; None for no limit."""
+        self.deadline: float | None = None
+        self.lease: Lease | None = None
+        self.done = False
+        """Whether `result` has something to say."""
+        self.abandoned = False
+        """Whether its owner has given up waiting."""
+        self.error: BaseException | None = None
+        self.waiter: object = None
+        """The transport's own: whom to wake when the request is done."""
+        self.first_byte = _NOT_WRITTEN
+        self.execute_end = _NOT_WRITTEN
+
+    @abstractmethod
+    def begin(self, machine: RequestMachine) -> None:
+        """Write the group, or as much of it as can be known; an exception means nothing was written."""
+
+    @abstractmethod
+    def receive(self, machine: RequestMachine, message: m.Message) -> None:
+        """Take a message of the reply, other than ErrorResponse and ReadyForQuery."""
+
+    def fail(self, machine: RequestMachine, error: PostgresError) -> None:
+        """Take the server's error."""
+        if self.error is None:
+            self.error = error
+
+    def ready(self, machine: RequestMachine, status: str) -> bool:
+        """Take the ReadyForQuery; False if the request begins anew and is not over."""
+        return True
+
+    @abstractmethod
+    def value(self) -> R:
+        """The result of a request that did not fail; runs in its owner's context, once."""
+
+    def result(self) -> R:
+        """The outcome: what was asked for, or the exception. Call it once, when `done`."""
+        if self.error is not None:
+            error, self.error = self.error, None
+            try:
+                raise error
+            finally:
+                # The traceback refers to this frame; do not let it hold the request in turn.
+                del error
+        return self.value()
+
+    def lose(self, reason: str, cause: BaseException | None, given: int) -> None:
+        """End it because the connection has ended; ``given`` bytes were handed to the transport."""
+        outcome: Outcome
+        if self.first_byte == _NOT_WRITTEN or given <= self.first_byte:
+            outcome = "not_sent"
+        elif self.execute_end == _NOT_WRITTEN or given < self.execute_end:
+            outcome = "not_committed"
+        else:
+            outcome = self.outcome_of_loss()
+        error: Error = ConnectionLost(reason, outcome=outcome)
+        error.__cause__ = cause
+        if self.error is None or isinstance(self.error, DataError):
+            self.error = error
+
+    def outcome_of_loss(self) -> Outcome:
+        """What can be said of a request that was sent completely when its connection was lost."""
+        lease = self.lease
+        if lease is not None and lease.in_transaction and not lease.committing:
+            return "not_committed"
+        return "unknown"

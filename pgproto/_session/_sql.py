@@ -1,0 +1,71 @@
+"""The little that is ever understood or written of SQL on the client.
+
+Nothing here puts a value into a statement: values travel as parameters. Names of channels, savepoints,
+tables and columns cannot be parameters, so they are quoted, by `quote_ident` alone.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from pgproto.errors import DataError
+
+__all__ = ["check_sql", "first_keyword", "quote_ident"]
+
+_SPACE_OR_LINE_COMMENT: Final = re.compile(r"(?:[\s;(]+|--[^\r\n]*)+")
+_COMMENT_EDGE: Final = re.compile(r"/\*|\*/")
+_WORD: Final = re.compile(r"[A-Za-z_]+", re.ASCII)
+
+
+def check_sql(sql: str) -> None:
+    """Refuse a query string that cannot be sent, with `DataError`."""
+    if "\0" in sql:
+        raise DataError(
+            f"the query has a NUL character at position {sql.index(chr(0)) + 1}; PostgreSQL has none"
+        )
+    try:
+        sql.encode()
+    except UnicodeEncodeError as error:
+        raise DataError(
+            f"the query has a lone surrogate at position {error.start + 1}, which is no character"
+        ) from None
+
+
+def first_keyword(sql: str) -> str:
+    """The first word of the first statement, in upper case, whatever comments stand before it."""
+    position = 0
+    while True:
+        if match := _SPACE_OR_LINE_COMMENT.match(sql, position):
+            position = match.end()
+        if not sql.startswith("/*", position):
+            break
+        position = _end_of_comment(sql, position)
+    match = _WORD.match(sql, position)
+    return match[0].upper() if match else ""
+
+
+def _end_of_comment(sql: str, start: int) -> int:
+    """Where the comment that begins at ``start`` ends; comments of PostgreSQL nest."""
+    depth = 0
+    for edge in _COMMENT_EDGE.finditer(sql, start):
+        depth += 1 if edge[0] == "/*" else -1
+        if depth == 0:
+            return edge.end()
+    return len(sql)
+
+
+def quote_ident(name: str) -> str:
+    """The name as a quoted identifier, to stand in a statement.
+
+    Always in quotes, so that no name is ever taken for a keyword or folded to lower case. Raises
+    `DataError` for a name that PostgreSQL cannot have: an empty one, one with a NUL character, or one
+    that UTF-8 cannot represent.
+    """
+    if not name or "\0" in name:
+        raise DataError(f"{name!r} cannot be a name: it is empty or holds a NUL character")
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise DataError(f"{name!r} cannot be a name: it holds a lone surrogate") from None
+    return '"' + name.replace('"', '""') + '"'

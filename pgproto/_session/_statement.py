@@ -1,0 +1,198 @@
+"""What is known of a prepared statement, and its parameters as bytes.
+
+The bytes of a Bind message around the parameters never change for a statement, so they are made once.
+PostgreSQL documentation: "Extended Query".
+"""
+
+from __future__ import annotations
+
+import struct
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from pgproto import messages as m
+from pgproto._rows import Decoder, compile_decoder
+from pgproto._wire import MAX_FRAME_LENGTH
+from pgproto.errors import DataError
+from pgproto.types import Codec
+
+__all__ = ["MAX_PARAMETERS", "Statement", "StatementCache"]
+
+MAX_PARAMETERS: Final = 65_535
+"""How many parameters a statement may have: their number travels in two bytes."""
+
+_LENGTH: Final = struct.Struct("!i")
+_NULL: Final = _LENGTH.pack(-1)
+
+
+class Statement:
+    """A statement that the server has described.
+
+    ``name`` is what the server knows it by, empty if it is parsed anew for each use.
+    """
+
+    __slots__ = (
+        "_decoders",
+        "_encoders",
+        "_head",
+        "_parameters",
+        "_tail",
+        "codecs",
+        "columns",
+        "keyword",
+        "name",
+        "names",
+        "parameter_types",
+        "parse",
+        "sql",
+    )
+
+    def __init__(
+        self,
+        sql: str,
+        name: str,
+        keyword: str,
+        parameters: Sequence[Codec],
+        columns: Sequence[m.FieldDescription],
+        codecs: Sequence[Codec],
+    ) -> None:
+        self.sql = sql
+        self.name = name
+        self.keyword = keyword
+        """The statement's first word, in upper case."""
+        self.parameter_types = tuple([codec.oid for codec in parameters])
+        self.columns = tuple(columns)
+        """As the server described them; empty if it returns no rows."""
+        self.codecs = tuple(codecs)
+        """One for each column."""
+        self.names = tuple([column.name for column in columns])
+        self.parse = m.Parse(name, sql, self.parameter_types).encode()
+        self._parameters = tuple(parameters)
+        self._encoders = [codec.encode for codec in parameters]
+        head = m.Bind("", name, [codec.format for codec in parameters]).encode()
+        # Behind the header: portal, statement and formats; then, each in two bytes, no parameters and no
+        # result formats, in whose place the real ones go.
+        self._head = head[5:-4] + len(parameters).to_bytes(2, "big")
+        self._tail = _formats([codec.format for codec in codecs])
+        self._decoders: dict[object, Decoder] = {}
+
+    def bind(self, arguments: Sequence[object]) -> bytes:
+        """The Bind message for these arguments; raises `DataError` for those that do not fit."""
+        encoders = self._encoders
+        if len(arguments) != len(encoders):
+            raise DataError(
+                f"the statement has {len(encoders)} parameters; {len(arguments)} arguments were given"
+            )
+        parts = [b"B", b"", self._head]
+        pack = _LENGTH.pack
+        for value, encode in zip(arguments, encoders, strict=True):
+            if value is None:
+                parts.append(_NULL)
+                continue
+            try:
+                data = encode(value)
+                parts.append(pack(len(data)))
+            except (DataError, struct.error) as error:
+                raise self._explain(arguments, error) from error
+            parts.append(data)
+        parts.append(self._tail)
+        length = 4 + sum(map(len, parts)) - 1
+        if length > MAX_FRAME_LENGTH:
+            raise DataError(f"the arguments take {length} bytes; a message has at most {MAX_FRAME_LENGTH}")
+        parts[1] = pack(length)
+        return b"".join(parts)
+
+    def _explain(self, arguments: Sequence[object], cause: Exception) -> DataError:
+        """The error with the position of the argument, which the one who encodes it does not know."""
+        for position, (value, encode) in enumerate(zip(arguments, self._encoders, strict=True), 1):
+            if value is None:
+                continue
+            try:
+                _LENGTH.pack(len(encode(value)))
+            except DataError as error:
+                return DataError(f"parameter ${position}: {error}")
+            except struct.error:
+                return DataError(f"parameter ${position} takes more than the 2 GiB that a value can have")
+        return DataError(str(cause))
+
+    def decoder(self, key: object, make: Callable[[tuple[object, ...]], object] | None) -> Decoder:
+        """What turns this statement's rows into objects, compiled once for each way to make them.
+
+        ``key`` names the way; ``make`` turns a tuple of values into the object.
+        """
+        decoder = self._decoders.get(key)
+        if decoder is None:
+            decoder = self._decoders[key] = compile_decoder(self.codecs, make)
+        return decoder
+
+
+def _formats(codes: Sequence[int]) -> bytes:
+    """The result formats of a Bind message: one code for all columns where they agree."""
+    if len(set(codes)) == 1:
+        codes = codes[:1]
+    return struct.pack(f"!H{len(codes)}h", len(codes), *codes)
+
+
+class StatementCache:
+    """Described statements by their SQL, the least recently used evicted first.
+
+    ``prefix`` makes the names unique among all sessions of the server, for a pooler between may show one
+    session's statements to another; no name is ever used twice.
+    """
+
+    __slots__ = ("_capacity", "_counter", "_evicted", "_prefix", "_statements")
+
+    def __init__(self, capacity: int, prefix: str) -> None:
+        self._capacity = capacity
+        self._prefix = prefix
+        self._counter = 0
+        self._statements: OrderedDict[str, Statement] = OrderedDict()
+        self._evicted: list[str] = []
+
+    def __len__(self) -> int:
+        return len(self._statements)
+
+    def new_name(self) -> str:
+        """A name that no statement has had."""
+        self._counter += 1
+        return f"{self._prefix}{self._counter}"
+
+    def get(self, sql: str) -> Statement | None:
+        """The statement, if it is known; it becomes the most recently used."""
+        statement = self._statements.get(sql)
+        if statement is not None:
+            self._statements.move_to_end(sql)
+        return statement
+
+    def add(self, statement: Statement) -> None:
+        """Remember a statement; one too many is evicted."""
+        if self._capacity == 0:
+            self._forget(statement)
+            return
+        old = self._statements.pop(statement.sql, None)
+        if old is not None:
+            self._forget(old)
+        self._statements[statement.sql] = statement
+        if len(self._statements) > self._capacity:
+            self._forget(self._statements.popitem(last=False)[1])
+
+    def discard(self, statement: Statement) -> None:
+        """Forget a statement that turned out stale."""
+        if self._statements.get(statement.sql) is statement:
+            del self._statements[statement.sql]
+            self._forget(statement)
+
+    def clear(self) -> None:
+        """Forget everything, because the server has."""
+        self._statements.clear()
+        self._evicted.clear()
+
+    def _forget(self, statement: Statement) -> None:
+        if statement.name:
+            self._evicted.append(statement.name)
+
+    def take_evicted(self) -> list[str]:
+        """Names to close with the next group; they are handed out once."""
+        evicted, self._evicted = self._evicted, []
+        return evicted

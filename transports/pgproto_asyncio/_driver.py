@@ -1,0 +1,318 @@
+"""The asyncio driver: one protocol object that owns the socket for the whole life of a session.
+
+While a session is being established it carries out the effects of a flow. Then it stands between the
+socket and the request machine: it feeds what arrives, writes what the machine has to say, and wakes those
+whose requests are done. It decides nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+import logging
+import os
+import socket
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+from pgproto import _effects as effects
+from pgproto._host import read_file
+from pgproto._session import Goodbye, Request, RequestMachine
+from pgproto.errors import Error, RemoteProtocolError
+
+__all__ = ["Driver"]
+
+logger = logging.getLogger("pgproto")
+
+R = TypeVar("R")
+
+_PENDING_WRITES = 1024 * 1024
+"""How many bytes the event loop may hold for the socket before the machine is asked for no more."""
+
+
+class Driver(asyncio.Protocol):
+    """Owns one socket."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._machine: RequestMachine | None = None
+        self._received = bytearray()
+        self._ended = False
+        self._lost: BaseException | None = None
+        self._reading: asyncio.Future[None] | None = None
+        self._paused = False
+        self._flush_planned = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._closed = self._loop.create_future()
+
+    @property
+    def clock(self) -> Callable[[], float]:
+        """The event loop's clock, in seconds."""
+        return self._loop.time
+
+    # Effects of a flow.
+
+    async def run(self, flow: effects.Flow[R]) -> R:
+        """Carry out a flow; if it fails or is cancelled, the socket is closed."""
+        result: object = None
+        error: BaseException | None = None
+        deadline: float | None = None
+        try:
+            while True:
+                try:
+                    effect = flow.send(result) if error is None else flow.throw(error)
+                except StopIteration as stop:
+                    return cast("R", stop.value)
+                result = error = None
+                if isinstance(effect, effects.SetDeadline):
+                    deadline = effect.at
+                    continue
+                try:
+                    async with asyncio.timeout_at(deadline):
+                        result = await self._perform(effect)
+                except (OSError, Error) as failure:
+                    error = failure
+        except BaseException:
+            self.abort()
+            raise
+        finally:
+            flow.close()
+
+    async def _perform(self, effect: effects.Effect[object]) -> object:
+        match effect:
+            case effects.Now():
+                return self._loop.time()
+            case effects.Entropy():
+                return os.urandom(effect.size)
+            case effects.ReadFile():
+                return await self._loop.run_in_executor(None, read_file, effect.path)
+            case effects.RunInThread():
+                return await self._loop.run_in_executor(None, effect.work)
+            case effects.AskPassword():
+                answer = effect.ask()
+                return await answer if inspect.isawaitable(answer) else answer
+            case effects.Resolve():
+                found = await self._loop.getaddrinfo(effect.host, effect.port, type=socket.SOCK_STREAM)
+                return tuple([effects.TCPAddress(str(each[4][0]), effect.port) for each in found])
+            case effects.OpenSocket():
+                return await self._open(effect)
+            case effects.Send():
+                return await self._send(effect.data)
+            case effects.Receive():
+                return await self._receive(effect.limit)
+            case effects.StartTLS():
+                return await self._start_tls(effect)
+            case effects.CloseSocket():
+                return self.abort()
+            case _:
+                raise TypeError(f"{effect!r} is no effect that a transport knows")
+
+    async def _open(self, effect: effects.OpenSocket) -> None:
+        self._received.clear()
+        self._ended, self._lost = False, None
+        self._closed = self._loop.create_future()
+        address = effect.address
+        if isinstance(address, effects.UnixAddress):
+            path = "\0" + address.path[1:] if address.path.startswith("@") else address.path
+            await self._loop.create_unix_connection(lambda: self, path)
+        else:
+            await self._loop.create_connection(lambda: self, address.host, address.port)
+        opened = self._expect_transport().get_extra_info("socket")
+        for level, name, value in effect.socket_options():
+            if hasattr(socket, name):
+                opened.setsockopt(getattr(socket, level), getattr(socket, name), value)
+
+    def _expect_transport(self) -> asyncio.Transport:
+        if self._transport is None:
+            raise ConnectionResetError("the connection is closed")
+        return self._transport
+
+    async def _send(self, data: bytes) -> None:
+        if self._lost is not None:
+            raise OSError("the connection was lost") from self._lost
+        self._expect_transport().write(data)
+
+    async def _receive(self, limit: int | None) -> bytes:
+        while not self._received and not self._ended:
+            self._reading = self._loop.create_future()
+            try:
+                await self._reading
+            finally:
+                self._reading = None
+        if isinstance(self._lost, OSError) and not self._received:
+            raise self._lost
+        data = bytes(self._received[:limit])
+        del self._received[:limit]
+        return data
+
+    async def _start_tls(self, effect: effects.StartTLS) -> effects.TLSInfo:
+        from pgproto._tls import describe
+
+        if self._received:
+            raise RemoteProtocolError("unencrypted bytes arrived before the TLS handshake")
+        upgraded = await self._loop.start_tls(
+            self._expect_transport(),
+            self,
+            cast("Any", effect.context),
+            server_hostname=effect.server_hostname or "",
+            ssl_handshake_timeout=None,
+        )
+        if upgraded is None:
+            raise ConnectionResetError("the server closed the connection during the TLS handshake")
+        self._transport = upgraded
+        return describe(upgraded.get_extra_info("ssl_object"))
+
+    # What asyncio calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(high=_PENDING_WRITES)
+
+    def data_received(self, data: bytes) -> None:
+        machine = self._machine
+        if machine is None:
+            self._received += data
+            self._wake_reader()
+            return
+        machine.receive_data(data)
+        self._flush()
+
+    def eof_received(self) -> bool:
+        self._ended = True
+        if self._machine is None:
+            self._wake_reader()
+        else:
+            self._machine.receive_data(b"")
+            self._flush()
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        self._ended = True
+        self._lost = exc
+        self._paused = False
+        if not self._closed.done():
+            self._closed.set_result(None)
+        if self._machine is None:
+            self._wake_reader()
+            return
+        self._machine.connection_lost(exc)
+        self._flush()
+
+    def pause_writing(self) -> None:
+        self._paused = True
+
+    def resume_writing(self) -> None:
+        self._paused = False
+        self._flush()
+
+    def _wake_reader(self) -> None:
+        if self._reading is not None and not self._reading.done():
+            self._reading.set_result(None)
+
+    # The session.
+
+    def attach(self, machine: RequestMachine) -> None:
+        """From now on the socket serves this machine."""
+        self._machine = machine
+        logger.debug("session %s: started", machine.process_id)
+
+    async def perform(self, request: Request[R]) -> R:
+        """Hand a request to the machine and wait for its outcome.
+
+        A caller that is cancelled leaves at once; the request is dropped if it was not sent, and its
+        result is if it was.
+        """
+        machine = self._expect_machine()
+        waiter = request.waiter = self._loop.create_future()
+        machine.submit(cast("Request[object]", request))
+        if not machine.in_flight:
+            self._flush()
+        elif not self._flush_planned:
+            # Whatever else is submitted in this turn of the loop leaves with it in one write.
+            self._flush_planned = True
+            self._loop.call_soon(self._flush)
+        if not request.done:
+            try:
+                await waiter
+            except asyncio.CancelledError:
+                machine.abandon(cast("Request[object]", request))
+                self._flush()
+                raise
+        return request.result()
+
+    def _expect_machine(self) -> RequestMachine:
+        if self._machine is None:
+            raise RuntimeError("the session was not established")
+        if asyncio.get_running_loop() is not self._loop:
+            raise RuntimeError("the session belongs to another event loop")
+        return self._machine
+
+    def _flush(self) -> None:
+        """Write what the machine has to say, and wake those who got their outcome."""
+        self._flush_planned = False
+        machine = self._machine
+        if machine is None:
+            return
+        while self._transport is not None and not self._paused and (data := machine.data_to_send()):
+            self._transport.write(data)
+        for request in machine.take_finished():
+            waiter = cast("asyncio.Future[None]", request.waiter)
+            if not waiter.done():
+                waiter.set_result(None)
+        for handler, argument in machine.take_callbacks():
+            try:
+                handler(argument)
+            except Exception:
+                logger.exception("session %s: a handler failed", machine.process_id)
+        if machine.failure is not None and self._transport is not None:
+            logger.info("session %s: ended: %s", machine.process_id, machine.failure)
+            transport, self._transport = self._transport, None
+            # What is left to write is at most a goodbye.
+            transport.close() if machine.said_goodbye else transport.abort()
+        self._arm_timer(machine)
+
+    def _arm_timer(self, machine: RequestMachine) -> None:
+        deadline = machine.next_deadline()
+        timer = self._timer
+        if timer is not None and (deadline is None or timer.when() > deadline):
+            timer.cancel()
+            timer = self._timer = None
+        if timer is None and deadline is not None:
+            self._timer = self._loop.call_at(deadline, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        if self._machine is not None:
+            self._machine.tick()
+            self._flush()
+
+    # The end.
+
+    def abort(self) -> None:
+        """Close the socket at once, without a word to the server."""
+        if self._machine is not None:
+            self._machine.connection_lost(None)
+            self._flush()
+        transport, self._transport = self._transport, None
+        if transport is not None:
+            transport.abort()
+
+    async def close(self, timeout: float) -> None:
+        """Let pending requests finish, say goodbye, and close, all within ``timeout`` seconds."""
+        transport = self._transport
+        deadline = self._loop.time() + timeout
+        try:
+            async with asyncio.timeout_at(deadline):
+                with contextlib.suppress(Error):
+                    await self.perform(Goodbye())
+                # Not `await self._closed`: a caller that is cancelled must not cancel it for others.
+                await asyncio.wait([self._closed])
+        except TimeoutError:
+            logger.info("session: not closed in an orderly way within %s s", timeout)
+        finally:
+            self.abort()
+            if transport is not None:
+                transport.abort()

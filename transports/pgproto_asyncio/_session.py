@@ -1,0 +1,86 @@
+"""`connect` and `Session` for asyncio."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from types import TracebackType
+from typing import TypeVar
+
+from pgproto._establishing import establish
+from pgproto._session import Request, SessionCore
+from pgproto._verbs._async import AsyncSession
+from pgproto_asyncio._driver import Driver
+
+__all__ = ["Session", "connect"]
+
+R = TypeVar("R")
+
+
+class Session(AsyncSession):
+    """A session with PostgreSQL on an asyncio event loop; `connect` makes one."""
+
+    __slots__ = ("__weakref__", "_core", "_driver")
+
+    def __init__(self, driver: Driver, core: SessionCore) -> None:
+        self._driver = driver
+        self._core = core
+
+    def _requests(self) -> SessionCore:
+        return self._core
+
+    async def _perform(self, request: Request[R]) -> R:
+        return await self._driver.perform(request)
+
+    async def close(self, timeout: float = 5) -> None:
+        """Let pending requests finish, say goodbye and close, within ``timeout`` seconds.
+
+        It never waits for a silent server any longer, can be called any number of times, and always closes
+        the socket.
+        """
+        await self._driver.close(timeout)
+
+    def terminate(self) -> None:
+        """Close the socket at once; pending requests fail with `pgproto.ConnectionLost`."""
+        self._driver.abort()
+
+
+class connect:  # it is called like the function that it stands for
+    """Connect to PostgreSQL.
+
+    ``dsn`` is a URI or a string of ``key=value`` pairs as libpq takes them; every parameter can also be a
+    keyword argument. PostgreSQL documentation: "Connection Strings". Use it in either way::
+
+        async with connect("postgresql://alice@db.example/app") as session:
+            ...
+        session = await connect("postgresql://alice@db.example/app")
+
+    Raises `pgproto.ConfigError`, `pgproto.TLSError`, `pgproto.AuthenticationError`,
+    `pgproto.ConnectionLost` if no server could be reached, or the `pgproto.PostgresError` with which the
+    server refused.
+    """
+
+    __slots__ = ("_dsn", "_parameters", "_session")
+
+    def __init__(self, dsn: str | None = None, /, **parameters: object) -> None:
+        self._dsn = dsn
+        self._parameters = parameters
+        self._session: Session | None = None
+
+    def __await__(self) -> Generator[object, None, Session]:
+        return self._connect().__await__()
+
+    async def __aenter__(self) -> Session:
+        self._session = await self._connect()
+        return self._session
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def _connect(self) -> Session:
+        driver = Driver()
+        machine = await driver.run(establish(self._dsn, self._parameters, driver.clock))
+        driver.attach(machine)
+        return Session(driver, SessionCore(machine))
