@@ -1,0 +1,85 @@
+"""What ``dev.py`` does with servers, in the environment it has made.
+
+``--list`` tells what there is, ``--fetch WHICH ...`` gets it, and ``MODULE ARGS`` runs a module of ours as a
+program with ``--dsn``, the address of a server that lives as long as it does.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from tests.support.binaries import NEWEST, RELEASES, Installation, Unavailable, binaries, cached, installed
+from tests.support.pgbouncer import find_pgbouncer, install_pgbouncer
+from tests.support.servers import Server
+
+__all__ = ["main"]
+
+
+def _say(message: str) -> None:
+    print("· " + message, flush=True)
+
+
+def _list() -> None:
+    for major in sorted(RELEASES, reverse=True):
+        found = cached(major) or installed(major)
+        where = f"in {found.bin}" if found else f"not here; `python3 dev.py servers {major}` fetches it"
+        print(f"PostgreSQL {major}: {where}")
+    where = find_pgbouncer() or "not here; as root, `python3 dev.py servers pgbouncer` installs it"
+    print(f"PgBouncer: {where}")
+
+
+def _fetch(wanted: list[str]) -> None:
+    for name in wanted:
+        if name == "pgbouncer":
+            install_pgbouncer(_say)
+        elif name.isascii() and name.isdigit():
+            binaries(int(name), say=_say)
+        else:
+            raise Unavailable(
+                f"no server {name!r}; there are {', '.join(map(str, sorted(RELEASES)))} and pgbouncer"
+            )
+
+
+def _best_installation() -> Installation:
+    """The newest PostgreSQL, or when it cannot be fetched the newest one that is here."""
+    try:
+        return binaries(NEWEST, say=_say)
+    except Unavailable:
+        for major in sorted(RELEASES, reverse=True):
+            found = cached(major) or installed(major)
+            if found:
+                return found
+        raise
+
+
+def _run(module: str, arguments: list[str]) -> int:
+    installation = _best_installation()
+    with Server(installation.major, installation=installation, say=_say) as server:
+        command = [sys.executable, "-m", module, "--dsn", server.dsn, *arguments]
+        with subprocess.Popen(command) as process:
+            while True:
+                try:
+                    return process.wait()
+                except KeyboardInterrupt:
+                    # It got the Ctrl-C as well; let it clean up before its server goes.
+                    continue
+
+
+def main(arguments: list[str]) -> int:
+    """Carry out the command line; returns the exit status."""
+    try:
+        if arguments == ["--list"]:
+            _list()
+        elif arguments[0] == "--fetch":
+            _fetch(arguments[1:])
+        else:
+            return _run(arguments[0], arguments[1:])
+    except Unavailable as reason:
+        print(f"dev.py: {reason}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
