@@ -25,7 +25,7 @@ _PLAIN = re.compile(r"[a-z_]{1,40}")
 _NOT_UTF8 = re.compile("[\ud800-\udc7f\udd00-\udfff]")
 """Surrogates, without those that stand for a byte that is not UTF-8."""
 
-_QUOTE_SECRETS = " behind a password that is not quoted; a value with spaces needs single quotes around it"
+_QUOTE_SECRETS = " behind a password; a value with spaces needs single quotes around it, and a backslash before any quote in it"
 
 
 def parse_dsn(dsn: str) -> dict[str, str]:
@@ -41,9 +41,9 @@ def parse_dsn(dsn: str) -> dict[str, str]:
 def parse_connection_string(dsn: str, known: frozenset[str]) -> dict[str, str]:
     """Do what `parse_dsn` does, with another set of keywords."""
     if "\0" in dsn:
-        raise ConfigError("the connection string has a zero byte, which PostgreSQL cannot")
+        raise ConfigError("the connection string has a zero byte, which PostgreSQL does not take")
     if _NOT_UTF8.search(dsn):
-        raise ConfigError("the connection string has lone surrogates, which UTF-8 cannot")
+        raise ConfigError("the connection string has lone surrogates, which UTF-8 does not have")
     return parse_uri(dsn, known) if is_uri(dsn) else _parse_pairs(dsn, known)
 
 
@@ -51,8 +51,8 @@ def _parse_pairs(dsn: str, known: frozenset[str]) -> dict[str, str]:
     values: dict[str, str] = {}
     dsn = dsn.lstrip(_SPACE)
     position = 0
-    # What looks like a name may be the rest of a password that has a space and no quotes around it. Then it
-    # is shown only if it is made like the names of parameters, and unlike good passwords.
+    # What looks like a name may be the rest of a password that has a space or a quote in it. Then it is shown
+    # only if it is made like the names of parameters, and unlike good passwords.
     doubtful = False
     while position < len(dsn):
         name, position = _read_name(dsn, position, doubtful)
@@ -60,7 +60,7 @@ def _parse_pairs(dsn: str, known: frozenset[str]) -> dict[str, str]:
             if doubtful and not _PLAIN.fullmatch(name):
                 raise ConfigError(f"the connection string sets an unknown parameter{_QUOTE_SECRETS}")
             raise ConfigError(f"the connection string sets an {describe_unknown(name, known)}")
-        doubtful = name in KEYWORDS and KEYWORDS[name].secret and not dsn.startswith("'", position)
+        doubtful = name in KEYWORDS and KEYWORDS[name].secret
         value, position = _read_value(dsn, position)
         if name == "requiressl":  # what sslmode was before PostgreSQL 8
             name, value = "sslmode", "require" if value.startswith("1") else "prefer"
@@ -72,7 +72,7 @@ def _read_name(dsn: str, position: int, doubtful: bool) -> tuple[str, int]:
     match = _NAME.match(dsn, position)
     if match is None or not match["equals"]:
         raise ConfigError(
-            'the connection string has a word that "=" does not follow'
+            'the connection string has a word without "=" behind it'
             + (_QUOTE_SECRETS if doubtful else "; it must be a URI (postgresql://...) or name=value pairs")
         )
     return match[1], match.end()

@@ -138,5 +138,5 @@ def describe_unknown(name: str, known: frozenset[str]) -> str:
     from difflib import get_close_matches
 
     meant = [_ELSEWHERE[name.lower()]] if name.lower() in _ELSEWHERE else []
-    meant += get_close_matches(name.lower(), sorted(known), 1)
+    meant += get_close_matches(name.lower(), sorted(known), 1, cutoff=0.75)
     return f'unknown parameter "{name}"' + (f'; did you mean "{meant[0]}"?' if meant else "")

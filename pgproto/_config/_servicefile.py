@@ -50,5 +50,5 @@ def _read_line(line: bytes, place: str, known: frozenset[str]) -> tuple[str, str
     if name not in known:
         raise ConfigError(f"{place}: {describe_unknown(name, known)}")
     if "\0" in value:
-        raise ConfigError(f'{place}: the value of "{name}" has a zero byte, which PostgreSQL cannot')
+        raise ConfigError(f'{place}: the value of "{name}" has a zero byte, which PostgreSQL does not take')
     return name, value

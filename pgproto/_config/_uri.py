@@ -92,11 +92,12 @@ def _parse_query(query: str, known: frozenset[str], values: dict[str, str], *, s
     # A single "&" may end the list; any other empty parameter is an error.
     for item in query.removesuffix("&").split("&") if query else ():
         name, equals, value = item.partition("=")
+        what = f'the query parameter "{name}"' if name in known else "a query parameter"
         if not equals or "=" in value:
-            problem = 'no "="' if not equals else 'more than one "="; write those of its value as %3D'
-            raise ConfigError(f"a query parameter of the connection URI has {problem}")
+            problem = 'has no "="' if not equals else 'has more than one "="; write one in the value as %3D'
+            raise ConfigError(f"{what} of the connection URI {problem}")
         name = _decode(name, "the name of a query parameter")
-        value = _decode(value, "the value of a query parameter")
+        value = _decode(value, f"the value of {what}")
         if name == "ssl" and value == "true":  # as JDBC's URIs have it
             name, value = "sslmode", "require"
         elif name == "requiressl":  # what sslmode was before PostgreSQL 8
@@ -126,7 +127,9 @@ def _decode(text: str, what: str) -> str:
                 f"write the character '%' as %25"
             )
         if escape[1] == b"00":
-            raise ConfigError(f"{what} in the connection URI has a zero byte (%00), which PostgreSQL cannot")
+            raise ConfigError(
+                f"{what} in the connection URI has a zero byte (%00), which PostgreSQL does not take"
+            )
     return _ESCAPE.sub(lambda escape: bytes.fromhex(escape[1].decode("ascii")), data).decode(
         "utf-8", "surrogateescape"
     )

@@ -62,7 +62,7 @@ class Values:
         if not isinstance(value, str):
             raise ConfigError(f'the parameter "{name}" must be a str, not {_type_name(value)}')
         if "\0" in value:
-            raise ConfigError(f'the parameter "{name}" has a zero byte, which PostgreSQL cannot')
+            raise ConfigError(f'the parameter "{name}" has a zero byte, which PostgreSQL does not take')
         if (_NOT_A_BYTE if is_path else _SURROGATE).search(value):
             raise ConfigError(f'the parameter "{name}" is not UTF-8')
         return value
