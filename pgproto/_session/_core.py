@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from pgproto._session._machine import RequestMachine
 from pgproto._session._query import Query, all_rows, command_tag, first_row, one_row
@@ -19,6 +19,8 @@ from pgproto._session._tag import CommandTag
 from pgproto.errors import DataError, PostgresError
 
 __all__ = ["ServerVersion", "SessionCore"]
+
+Row: TypeAlias = Callable[..., object] | None
 
 _VERSION: Final = re.compile(r"([0-9]{1,4})(?:\.([0-9]{1,4}))?", re.ASCII)
 
@@ -41,26 +43,26 @@ class SessionCore:
     def __init__(self, machine: RequestMachine) -> None:
         self.machine = machine
 
-    # What is asked of the server. `row` is what the public verbs document; its type is checked there.
+    # What is asked of the server; `row` is what the public verbs document.
 
     def execute(self, sql: str, arguments: tuple[object, ...], timeout: float | None) -> Request[CommandTag]:
         """The command tag; rows, if any, are dropped."""
         return Query(self.machine, sql, arguments, command_tag, limit=0, timeout=timeout)
 
     def fetch(
-        self, sql: str, arguments: tuple[object, ...], row: object, timeout: float | None
+        self, sql: str, arguments: tuple[object, ...], row: Row, timeout: float | None
     ) -> Request[list[Any]]:
         """All rows."""
         return Query(self.machine, sql, arguments, all_rows, row=row, timeout=timeout)
 
     def fetchrow(
-        self, sql: str, arguments: tuple[object, ...], row: object, timeout: float | None
+        self, sql: str, arguments: tuple[object, ...], row: Row, timeout: float | None
     ) -> Request[Any]:
         """The first row or None."""
         return Query(self.machine, sql, arguments, first_row, row=row, limit=1, timeout=timeout)
 
     def fetch_one(
-        self, sql: str, arguments: tuple[object, ...], row: object, timeout: float | None
+        self, sql: str, arguments: tuple[object, ...], row: Row, timeout: float | None
     ) -> Request[Any]:
         """Exactly one row."""
         return Query(self.machine, sql, arguments, one_row, row=row, limit=2, timeout=timeout)

@@ -388,8 +388,8 @@ class _Marker(Request[None]):
 
     __slots__ = ()
 
-    def __init__(self) -> None:
-        super().__init__("", None)
+    def __init__(self, timeout: float | None = None) -> None:
+        super().__init__("", timeout)
 
     def begin(self, machine: RequestMachine) -> None:
         """Nothing: the machine knows what to do when it comes to the head."""

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
 from pgproto import messages as m
-from pgproto._row_factories import RowFactory
+from pgproto._row_factories import row_factory
 from pgproto._rows import Decoder, skip_rows
 from pgproto._session._machine import FLUSH, SYNC, RequestMachine
 from pgproto._session._request import Request
@@ -25,7 +25,7 @@ from pgproto.types import Codec
 
 __all__ = ["Query", "all_rows", "command_tag", "first_row", "one_row"]
 
-R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
 
 _EXECUTE: Final = m.Execute().encode()
 _EXECUTE_AND_SYNC: Final = _EXECUTE + SYNC
@@ -39,7 +39,7 @@ _INTRODUCTION: Final = (Step.PARSE, Step.DESCRIBE_STATEMENT)
 _STALE: Final = frozenset({"0A000", "26000"})
 
 
-class Query(Request[R]):
+class Query(Request[R_co]):
     """One statement with arguments; ``finish`` makes the result of what came."""
 
     __slots__ = (
@@ -66,9 +66,9 @@ class Query(Request[R]):
         machine: RequestMachine,
         sql: str,
         arguments: Sequence[object],
-        finish: Callable[[Query[R]], R],
+        finish: Callable[[Query[R_co]], R_co],
         *,
-        row: object = None,
+        row: Callable[..., object] | None = None,
         limit: int | None = None,
         timeout: float | None = None,
     ) -> None:
@@ -84,7 +84,7 @@ class Query(Request[R]):
         self.tag = ""
         self._arguments = arguments
         self._finish = finish
-        self._factory = RowFactory(row)
+        self._factory = row_factory(row)
         self._decode: Decoder | None = None
         self._introducing = False
         self._bound = False
@@ -136,7 +136,7 @@ class Query(Request[R]):
 
     def _use(self, statement: Statement) -> None:
         self.statement = statement
-        self._decode = statement.decoder(self._factory.key, self._factory.make(statement.names))
+        self._decode = statement.decoder(self._factory)
 
     # Reading.
 
@@ -245,7 +245,7 @@ class Query(Request[R]):
 
     # The result.
 
-    def value(self) -> R:
+    def value(self) -> R_co:
         return self._finish(self)
 
     def made_rows(self) -> list[object]:

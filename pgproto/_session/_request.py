@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Request"]
 
-R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
 
 _NOT_WRITTEN = -1
 
 
-class Request(ABC, Generic[R]):
-    """One request; `R` is the type of its result."""
+class Request(ABC, Generic[R_co]):
+    """One request; `R_co` is the type of its result."""
 
     __slots__ = (
         "abandoned",
@@ -82,10 +82,10 @@ class Request(ABC, Generic[R]):
         return True
 
     @abstractmethod
-    def value(self) -> R:
+    def value(self) -> R_co:
         """The result of a request that did not fail; runs in its owner's context, once."""
 
-    def result(self) -> R:
+    def result(self) -> R_co:
         """The outcome: what was asked for, or the exception. Call it once, when `done`."""
         if self.error is not None:
             error, self.error = self.error, None

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import struct
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from pgproto import messages as m
+from pgproto._row_factories import RowFactory
 from pgproto._rows import Decoder, compile_decoder
 from pgproto._wire import MAX_FRAME_LENGTH
 from pgproto.errors import DataError
@@ -70,12 +71,12 @@ class Statement:
         self.parse = m.Parse(name, sql, self.parameter_types).encode()
         self._parameters = tuple(parameters)
         self._encoders = [codec.encode for codec in parameters]
-        head = m.Bind("", name, [codec.format for codec in parameters]).encode()
+        head = m.Bind("", name, tuple([codec.format for codec in parameters])).encode()
         # Behind the header: portal, statement and formats; then, each in two bytes, no parameters and no
         # result formats, in whose place the real ones go.
         self._head = head[5:-4] + len(parameters).to_bytes(2, "big")
         self._tail = _formats([codec.format for codec in codecs])
-        self._decoders: dict[object, Decoder] = {}
+        self._decoders: dict[type[object], Decoder] = {}
 
     def bind(self, arguments: Sequence[object]) -> bytes:
         """The Bind message for these arguments; raises `DataError` for those that do not fit."""
@@ -92,12 +93,12 @@ class Statement:
                 continue
             try:
                 data = encode(value)
-                parts.append(pack(len(data)))
-            except (DataError, struct.error) as error:
+            except DataError as error:
                 raise self._explain(arguments, error) from error
+            parts.append(pack(len(data)))
             parts.append(data)
         parts.append(self._tail)
-        length = 4 + sum(map(len, parts)) - 1
+        length = 3 + sum(map(len, parts))
         if length > MAX_FRAME_LENGTH:
             raise DataError(f"the arguments take {length} bytes; a message has at most {MAX_FRAME_LENGTH}")
         parts[1] = pack(length)
@@ -109,21 +110,17 @@ class Statement:
             if value is None:
                 continue
             try:
-                _LENGTH.pack(len(encode(value)))
+                encode(value)
             except DataError as error:
                 return DataError(f"parameter ${position}: {error}")
-            except struct.error:
-                return DataError(f"parameter ${position} takes more than the 2 GiB that a value can have")
         return DataError(str(cause))
 
-    def decoder(self, key: object, make: Callable[[tuple[object, ...]], object] | None) -> Decoder:
-        """What turns this statement's rows into objects, compiled once for each way to make them.
-
-        ``key`` names the way; ``make`` turns a tuple of values into the object.
-        """
+    def decoder(self, factory: RowFactory[object]) -> Decoder:
+        """What turns this statement's rows into objects, compiled once for each way to make them."""
+        key = type(factory)
         decoder = self._decoders.get(key)
         if decoder is None:
-            decoder = self._decoders[key] = compile_decoder(self.codecs, make)
+            decoder = self._decoders[key] = compile_decoder(self.codecs, factory.make(self.names))
         return decoder
 
 

@@ -227,7 +227,7 @@ class Driver(asyncio.Protocol):
         """
         machine = self._expect_machine()
         waiter = request.waiter = self._loop.create_future()
-        machine.submit(cast("Request[object]", request))
+        machine.submit(request)
         if not machine.in_flight:
             self._flush()
         elif not self._flush_planned:
@@ -238,7 +238,7 @@ class Driver(asyncio.Protocol):
             try:
                 await waiter
             except asyncio.CancelledError:
-                machine.abandon(cast("Request[object]", request))
+                machine.abandon(request)
                 self._flush()
                 raise
         return request.result()

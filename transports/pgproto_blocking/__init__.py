@@ -1,0 +1,3 @@
+"""PostgreSQL for plain threads: `connect`, `Session`, `Transaction` and `Pool`."""
+
+from __future__ import annotations

@@ -1,0 +1,70 @@
+"""`connect` and `Session` for plain threads."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self, TypeVar
+
+from pgproto._establishing import establish
+from pgproto._session import Request, SessionCore
+from pgproto._verbs._blocking import BlockingSession
+from pgproto_blocking._driver import Driver
+
+__all__ = ["Session", "connect"]
+
+R = TypeVar("R")
+
+
+class Session(BlockingSession):
+    """A session with PostgreSQL for plain threads; `connect` makes one."""
+
+    __slots__ = ("__weakref__", "_core", "_driver")
+
+    def __init__(self, driver: Driver, core: SessionCore) -> None:
+        self._driver = driver
+        self._core = core
+
+    def _requests(self) -> SessionCore:
+        return self._core
+
+    def _perform(self, request: Request[R]) -> R:
+        return self._driver.perform(request)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self, timeout: float = 5) -> None:
+        """Let pending requests finish, say goodbye and close, within ``timeout`` seconds.
+
+        It never waits for a silent server any longer, can be called any number of times, and always closes
+        the socket.
+        """
+        self._driver.close(timeout)
+
+    def terminate(self) -> None:
+        """Close the socket at once; pending requests fail with `pgproto.ConnectionLost`."""
+        self._driver.abort()
+
+
+def connect(dsn: str | None = None, /, **parameters: object) -> Session:
+    """Connect to PostgreSQL.
+
+    ``dsn`` is a URI or a string of ``key=value`` pairs as libpq takes them; every parameter can also be a
+    keyword argument. PostgreSQL documentation: "Connection Strings". The session closes itself as a context
+    manager::
+
+        with connect("postgresql://alice@db.example/app") as session: ...
+
+    Raises `pgproto.ConfigError`, `pgproto.TLSError`, `pgproto.AuthenticationError`,
+    `pgproto.ConnectionLost` if no server could be reached, or the `pgproto.PostgresError` with which the
+    server refused.
+    """
+    driver = Driver()
+    machine = driver.run(establish(dsn, parameters, driver.clock))
+    driver.attach(machine)
+    return Session(driver, SessionCore(machine))
