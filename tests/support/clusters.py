@@ -38,6 +38,8 @@ grant create on schema public to alice, bob, carol;
 
 _DEFAULT_SETTINGS = {
     "autovacuum": "off",
+    # In the data directory, so that it goes with it even after a kill.
+    "dynamic_shared_memory_type": "mmap",
     "fsync": "off",
     "full_page_writes": "off",
     "jit": "off",
