@@ -111,6 +111,11 @@ class RequestMachine:
         """How many requests have been written and are not over."""
         return len(self._flight)
 
+    @property
+    def wants_to_send(self) -> bool:
+        """Whether `data_to_send` may have something to say."""
+        return bool(self._out or self._waiting or (self._lease is not None and self._lease.queue))
+
     def submit(self, request: Request[object]) -> None:
         """Accept a request; it is written in its turn, by `data_to_send`."""
         timeout = self.command_timeout if request.timeout is None else request.timeout

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
 from pgproto import messages as m
-from pgproto._row_factories import row_factory
+from pgproto._row_factories import RowFactory
 from pgproto._rows import Decoder, skip_rows
 from pgproto._session._machine import FLUSH, SYNC, RequestMachine
 from pgproto._session._request import Request
@@ -84,7 +84,7 @@ class Query(Request[R_co]):
         self.tag = ""
         self._arguments = arguments
         self._finish = finish
-        self._factory = row_factory(row)
+        self._factory = RowFactory(row)
         self._decode: Decoder | None = None
         self._introducing = False
         self._bound = False

@@ -76,7 +76,7 @@ class Statement:
         # result formats, in whose place the real ones go.
         self._head = head[5:-4] + len(parameters).to_bytes(2, "big")
         self._tail = _formats([codec.format for codec in codecs])
-        self._decoders: dict[type[object], Decoder] = {}
+        self._decoders: dict[str, Decoder] = {}
 
     def bind(self, arguments: Sequence[object]) -> bytes:
         """The Bind message for these arguments; raises `DataError` for those that do not fit."""
@@ -115,12 +115,11 @@ class Statement:
                 return DataError(f"parameter ${position}: {error}")
         return DataError(str(cause))
 
-    def decoder(self, factory: RowFactory[object]) -> Decoder:
+    def decoder(self, factory: RowFactory) -> Decoder:
         """What turns this statement's rows into objects, compiled once for each way to make them."""
-        key = type(factory)
-        decoder = self._decoders.get(key)
+        decoder = self._decoders.get(factory.key)
         if decoder is None:
-            decoder = self._decoders[key] = compile_decoder(self.codecs, factory.make(self.names))
+            decoder = self._decoders[factory.key] = compile_decoder(self.codecs, factory.make(self.names))
         return decoder
 
 

@@ -58,7 +58,8 @@ def connect(dsn: str | None = None, /, **parameters: object) -> Session:
     keyword argument. PostgreSQL documentation: "Connection Strings". The session closes itself as a context
     manager::
 
-        with connect("postgresql://alice@db.example/app") as session: ...
+        with connect("postgresql://alice@db.example/app") as session:
+            ...
 
     Raises `pgproto.ConfigError`, `pgproto.TLSError`, `pgproto.AuthenticationError`,
     `pgproto.ConnectionLost` if no server could be reached, or the `pgproto.PostgresError` with which the

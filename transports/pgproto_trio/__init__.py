@@ -1,0 +1,3 @@
+"""PostgreSQL for trio: `connect`, `Session`, `Transaction` and `Pool`."""
+
+from __future__ import annotations

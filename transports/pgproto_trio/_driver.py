@@ -1,0 +1,307 @@
+"""The trio driver: a reader, a writer and a timekeeper in the scope of ``async with connect(...)``.
+
+While a session is being established, its flow's effects are carried out by the task that connects. After
+that the three tasks own the socket. They are shielded from the cancellation of what goes on inside the
+scope, so that a session can still say goodbye; the scope's end ends them, within a deadline.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import math
+import os
+import socket
+import ssl
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import trio
+
+from pgproto import _effects as effects
+from pgproto._host import read_file
+from pgproto._session import Goodbye, Request, RequestMachine
+from pgproto.errors import Error
+
+__all__ = ["Driver"]
+
+logger = logging.getLogger("pgproto")
+
+R = TypeVar("R")
+
+_CHUNK = 256 * 1024
+
+
+class Driver:
+    """Owns one socket."""
+
+    def __init__(self) -> None:
+        self._token = trio.lowlevel.current_trio_token()
+        self._machine: RequestMachine | None = None
+        self._socket: socket.socket | None = None
+        self._stream: trio.SocketStream | trio.SSLStream[trio.SocketStream] | None = None
+        self._scope = trio.CancelScope(shield=True)
+        self._writable = trio.Event()
+        self._writing = False
+        self._outgoing = b""
+        self._ended = trio.Event()
+        self._timed = trio.Event()
+        self._timed_until = math.inf
+
+    clock: Callable[[], float] = staticmethod(trio.current_time)
+    """The clock of all deadlines, in seconds."""
+
+    # Effects of a flow.
+
+    async def run(self, flow: effects.Flow[R]) -> R:
+        """Carry out a flow; if it fails or is cancelled, the socket is closed."""
+        result: object = None
+        error: BaseException | None = None
+        deadline = math.inf
+        try:
+            while True:
+                try:
+                    effect = flow.send(result) if error is None else flow.throw(error)
+                except StopIteration as stop:
+                    return cast("R", stop.value)
+                result = error = None
+                if isinstance(effect, effects.SetDeadline):
+                    deadline = math.inf if effect.at is None else effect.at
+                    continue
+                try:
+                    with trio.fail_at(deadline):
+                        result = await self._perform(effect)
+                except trio.TooSlowError:
+                    error = TimeoutError("the connection was not established in time")
+                except trio.BrokenResourceError as failure:
+                    error = (
+                        failure.__cause__ if isinstance(failure.__cause__, OSError) else OSError(str(failure))
+                    )
+                except (OSError, Error) as failure:
+                    error = failure
+        except BaseException:
+            self._close_socket()
+            raise
+        finally:
+            flow.close()
+
+    async def _perform(self, effect: effects.Effect[object]) -> object:
+        match effect:
+            case effects.Now():
+                return trio.current_time()
+            case effects.Entropy():
+                return os.urandom(effect.size)
+            case effects.ReadFile():
+                return await trio.to_thread.run_sync(read_file, effect.path)
+            case effects.RunInThread():
+                return await trio.to_thread.run_sync(effect.work, abandon_on_cancel=True)
+            case effects.AskPassword():
+                answer = effect.ask()
+                return await answer if inspect.isawaitable(answer) else answer
+            case effects.Resolve():
+                found = await trio.socket.getaddrinfo(effect.host, effect.port, type=socket.SOCK_STREAM)
+                return tuple([effects.TCPAddress(str(each[4][0]), effect.port) for each in found])
+            case effects.OpenSocket():
+                return await self._open(effect)
+            case effects.Send():
+                return await self._expect_stream().send_all(effect.data)
+            case effects.Receive():
+                return bytes(await self._expect_stream().receive_some(effect.limit or _CHUNK))
+            case effects.StartTLS():
+                return await self._start_tls(effect)
+            case effects.CloseSocket():
+                return self._close_socket()
+            case _:
+                raise TypeError(f"{effect!r} is no effect that a transport knows")
+
+    async def _open(self, effect: effects.OpenSocket) -> None:
+        address = effect.address
+        if isinstance(address, effects.UnixAddress):
+            self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            target: Any = "\0" + address.path[1:] if address.path.startswith("@") else address.path
+        else:
+            found = await trio.socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+            family, kind, protocol, _, target = found[0]
+            self._socket = socket.socket(family, kind, protocol)
+        self._socket.setblocking(False)
+        opened = trio.socket.from_stdlib_socket(self._socket)
+        await opened.connect(target)
+        self._stream = trio.SocketStream(opened)
+        for level, name, value in effect.socket_options():
+            if hasattr(socket, name):
+                self._socket.setsockopt(getattr(socket, level), getattr(socket, name), value)
+
+    async def _start_tls(self, effect: effects.StartTLS) -> effects.TLSInfo:
+        from pgproto._tls import describe
+
+        secured = trio.SSLStream(
+            cast("trio.SocketStream", self._expect_stream()),
+            cast("ssl.SSLContext", effect.context),
+            server_hostname=effect.server_hostname,
+            https_compatible=True,
+        )
+        self._stream = secured
+        await secured.do_handshake()
+        return describe(cast("Any", secured))
+
+    def _expect_stream(self) -> trio.SocketStream | trio.SSLStream[trio.SocketStream]:
+        if self._stream is None:
+            raise ConnectionResetError("the connection is closed")
+        return self._stream
+
+    def _close_socket(self) -> None:
+        self._stream = None
+        opened, self._socket = self._socket, None
+        if opened is not None:
+            trio.lowlevel.notify_closing(opened)
+            opened.close()
+        self._ended.set()
+
+    # The session.
+
+    def attach(self, machine: RequestMachine, nursery: trio.Nursery) -> None:
+        """From now on the socket serves this machine, by tasks in this nursery."""
+        self._machine = machine
+        nursery.start_soon(self._serve, machine)
+        logger.debug("session %s: started", machine.process_id)
+
+    async def _serve(self, machine: RequestMachine) -> None:
+        with self._scope:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._read, machine)
+                nursery.start_soon(self._write, machine)
+                nursery.start_soon(self._keep_time, machine)
+
+    async def _read(self, machine: RequestMachine) -> None:
+        try:
+            while self._stream is not None:
+                machine.receive_data(bytes(await self._stream.receive_some(_CHUNK)))
+                self._flush()
+        except (OSError, trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            machine.connection_lost(error)
+            self._flush()
+
+    async def _write(self, machine: RequestMachine) -> None:
+        try:
+            while True:
+                await self._writable.wait()
+                self._writing = True
+                while self._stream is not None and (data := self._outgoing or machine.data_to_send()):
+                    self._outgoing = b""
+                    await self._stream.send_all(data)
+                self._writing = False
+                self._writable = trio.Event()
+                self._end_if_failed(machine)
+        except (OSError, trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            self._writing = False
+            machine.connection_lost(error)
+            self._flush()
+
+    async def _keep_time(self, machine: RequestMachine) -> None:
+        while True:
+            deadline = machine.next_deadline()
+            self._timed_until = math.inf if deadline is None else deadline
+            with trio.move_on_at(self._timed_until):
+                await self._timed.wait()
+            self._timed = trio.Event()
+            machine.tick()
+            self._flush()
+
+    async def perform(self, request: Request[R]) -> R:
+        """Hand a request to the machine and wait for its outcome.
+
+        A caller that is cancelled leaves at once; the request is dropped if it was not sent, and its
+        result is if it was.
+        """
+        await trio.lowlevel.checkpoint_if_cancelled()
+        machine = self._expect_machine()
+        machine.submit(request)
+        self._flush()
+        if request.done:
+            await trio.lowlevel.cancel_shielded_checkpoint()
+            return request.result()
+
+        def leave(_: object) -> trio.lowlevel.Abort:
+            request.waiter = None
+            machine.abandon(request)
+            self._flush()
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        request.waiter = trio.lowlevel.current_task()
+        await trio.lowlevel.wait_task_rescheduled(leave)
+        return request.result()
+
+    def _expect_machine(self) -> RequestMachine:
+        if self._machine is None:
+            raise RuntimeError("the session was not established")
+        if trio.lowlevel.current_trio_token() is not self._token:
+            raise RuntimeError("the session belongs to another run of trio")
+        return self._machine
+
+    def _flush(self) -> None:
+        """Write what the machine has to say, and wake those who got their outcome."""
+        machine = self._machine
+        if machine is None:
+            return
+        self._write_now(machine)
+        for request in machine.take_finished():
+            if request.waiter is not None:
+                trio.lowlevel.reschedule(cast("trio.lowlevel.Task", request.waiter))
+                request.waiter = None
+        for handler, argument in machine.take_callbacks():
+            try:
+                handler(argument)
+            except Exception:
+                logger.exception("session %s: a handler failed", machine.process_id)
+        if not self._writing and not self._writable.is_set():
+            self._end_if_failed(machine)
+        deadline = machine.next_deadline()
+        if deadline is not None and deadline < self._timed_until:
+            self._timed.set()
+
+    def _write_now(self, machine: RequestMachine) -> None:
+        """Write without waiting if nobody else is; the writer does what is left, and joins what comes at once."""
+        if self._writing or self._writable.is_set() or self._stream is None or not machine.wants_to_send:
+            return
+        if machine.in_flight or self._socket is None or not isinstance(self._stream, trio.SocketStream):
+            self._writable.set()
+            return
+        data = machine.data_to_send()
+        try:
+            self._outgoing = data[self._socket.send(data) :] if data else b""
+        except BlockingIOError:
+            self._outgoing = data
+        except OSError as error:
+            machine.connection_lost(error)
+        if self._outgoing:
+            self._writable.set()
+
+    def _end_if_failed(self, machine: RequestMachine) -> None:
+        if machine.failure is not None and self._socket is not None:
+            logger.info("session %s: ended: %s", machine.process_id, machine.failure)
+            self._close_socket()
+
+    # The end.
+
+    def abort(self) -> None:
+        """Close the socket at once, without a word to the server."""
+        if self._machine is not None:
+            self._machine.connection_lost(None)
+            self._flush()
+        self._close_socket()
+        self._scope.cancel()
+
+    async def close(self, timeout: float) -> None:
+        """Let pending requests finish, say goodbye, and close, all within ``timeout`` seconds."""
+        try:
+            with trio.move_on_after(timeout, shield=True):
+                await self._say_goodbye()
+        finally:
+            self.abort()
+
+    async def _say_goodbye(self) -> None:
+        try:
+            await self.perform(Goodbye())
+        except Error:
+            return
+        await self._ended.wait()

@@ -1,0 +1,77 @@
+"""`connect` and `Session` for trio."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+import trio
+
+from pgproto._establishing import establish
+from pgproto._session import Request, SessionCore
+from pgproto._verbs._async import AsyncSession
+from pgproto_trio._driver import Driver
+
+__all__ = ["Session", "connect"]
+
+R = TypeVar("R")
+
+
+class Session(AsyncSession):
+    """A session with PostgreSQL in a run of trio; `connect` makes one."""
+
+    __slots__ = ("__weakref__", "_core", "_driver")
+
+    def __init__(self, driver: Driver, core: SessionCore) -> None:
+        self._driver = driver
+        self._core = core
+
+    def _requests(self) -> SessionCore:
+        return self._core
+
+    async def _perform(self, request: Request[R]) -> R:
+        return await self._driver.perform(request)
+
+    async def close(self, timeout: float = 5) -> None:
+        """Let pending requests finish, say goodbye and close, within ``timeout`` seconds.
+
+        It never waits for a silent server any longer, can be called any number of times, and always closes
+        the socket.
+        """
+        await self._driver.close(timeout)
+
+    def terminate(self) -> None:
+        """Close the socket at once; pending requests fail with `pgproto.ConnectionLost`."""
+        self._driver.abort()
+
+
+@asynccontextmanager
+async def connect(dsn: str | None = None, /, **parameters: object) -> AsyncGenerator[Session, None]:
+    """Connect to PostgreSQL, for the time of an ``async with`` block.
+
+    ``dsn`` is a URI or a string of ``key=value`` pairs as libpq takes them; every parameter can also be a
+    keyword argument. PostgreSQL documentation: "Connection Strings"::
+
+        async with connect("postgresql://alice@db.example/app") as session:
+            ...
+
+    Raises `pgproto.ConfigError`, `pgproto.TLSError`, `pgproto.AuthenticationError`,
+    `pgproto.ConnectionLost` if no server could be reached, or the `pgproto.PostgresError` with which the
+    server refused.
+    """
+    driver = Driver()
+    machine = await driver.run(establish(dsn, parameters, driver.clock))
+    # What the block raises must not come out wrapped into a group with what the driver's tasks do.
+    error: BaseException | None = None
+    async with trio.open_nursery() as nursery:
+        driver.attach(machine, nursery)
+        session = Session(driver, SessionCore(machine))
+        try:
+            yield session
+        except BaseException as raised:  # noqa: BLE001
+            error = raised
+        finally:
+            await session.close()
+    if error is not None:
+        raise error
