@@ -319,7 +319,7 @@ class StartTLS(Effect[TLSInfo]):
 
 @dataclass(frozen=True, slots=True)
 class CloseSocket(Effect[None]):
-    """The socket is closed, at once and without a word to the peer. Never fails."""
+    """The socket is closed, at once and without a word to the peer. Never fails; nothing, if none is open."""
 
 
 # --- Messages ----------------------------------------------------------------------------------------------

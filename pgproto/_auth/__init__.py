@@ -16,6 +16,7 @@ from pgproto._auth._policy import (
     GSSContext,
     Method,
 )
+from pgproto._auth._scram_keys import ScramKeys
 
 __all__ = [
     "DEFAULT_SCRAM_MAX_ITERATIONS",
@@ -25,6 +26,7 @@ __all__ = [
     "Channel",
     "GSSContext",
     "Method",
+    "ScramKeys",
     "authenticate",
     "server_end_point",
 ]

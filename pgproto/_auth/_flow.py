@@ -210,10 +210,10 @@ def _scram(
     settings: AuthenticationSettings, mechanism: str, binding: bytes | None
 ) -> Flow[AuthenticationOutcome]:
     check_method(settings, "scram-sha-256")
-    password = yield from _password(settings)
+    secret = settings.scram_keys or (yield from _password(settings))
     exchange = ScramExchange(
         mechanism,
-        password,
+        secret,
         (yield from Entropy(NONCE_SIZE)),
         binding=binding,
         max_iterations=settings.scram_max_iterations,

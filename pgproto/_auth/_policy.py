@@ -27,6 +27,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol, TypeAlias
 
+from pgproto._auth._scram_keys import ScramKeys
 from pgproto._secret import Secret
 from pgproto.errors import AuthenticationError, ConfigError
 
@@ -137,6 +138,8 @@ class AuthenticationSettings:
     """Called for each OAUTHBEARER exchange; may be a coroutine function."""
     make_gss_context: Callable[[], GSSContext] | None = None
     """Called, in a worker thread, for each GSSAPI or SSPI exchange."""
+    scram_keys: ScramKeys | None = None
+    """What to use for SCRAM instead of a password."""
     allowed: AllowedMethods = AllowedMethods()
     channel_binding: Literal["disable", "prefer", "require"] = "prefer"
     scram_max_iterations: int = DEFAULT_SCRAM_MAX_ITERATIONS

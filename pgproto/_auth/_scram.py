@@ -30,6 +30,7 @@ from collections.abc import Callable
 from typing import Final, Protocol, cast
 
 from pgproto._auth._saslprep import password_bytes, saslprep
+from pgproto._auth._scram_keys import KeyClient, ScramKeys
 from pgproto.errors import AuthenticationError
 
 __all__ = ["NONCE_SIZE", "SCRAM", "SCRAM_PLUS", "ScramExchange"]
@@ -87,9 +88,13 @@ def _scramp() -> tuple[Callable[..., object], type[Exception]]:
     return ScramClient, ScramException
 
 
-def _make_client(mechanism: str, username: str, password: str, nonce: str, binding: bytes | None) -> _Client:
+def _make_client(
+    mechanism: str, username: str, secret: str | ScramKeys, nonce: str, binding: bytes | None
+) -> _Client:
+    if isinstance(secret, ScramKeys):
+        return KeyClient(mechanism, username, secret, nonce, binding)
     make, _ = _scramp()
-    prepared = saslprep(password)
+    prepared = saslprep(secret)
     made = make(
         [mechanism],
         username,
@@ -100,7 +105,7 @@ def _make_client(mechanism: str, username: str, password: str, nonce: str, bindi
     client = cast("_Client", made)
     if prepared is None:
         # scramp would refuse it, where PostgreSQL takes it as it stands.
-        client.password = _RawPassword(password_bytes(password))
+        client.password = _RawPassword(password_bytes(secret))
     return client
 
 
@@ -115,7 +120,7 @@ class ScramExchange:
     def __init__(
         self,
         mechanism: str,
-        password: str,
+        secret: str | ScramKeys,
         entropy: bytes,
         *,
         binding: bytes | None,
@@ -125,7 +130,7 @@ class ScramExchange:
         nonce = b64encode(entropy)
         self._nonce = nonce
         self._max_iterations = max_iterations
-        self._client = _make_client(mechanism, username, password, nonce.decode("ascii"), binding)
+        self._client = _make_client(mechanism, username, secret, nonce.decode("ascii"), binding)
 
     def first(self) -> bytes:
         """Return client-first."""

@@ -6,6 +6,7 @@ import hashlib
 import warnings
 from base64 import b64encode
 from collections.abc import Callable
+from hmac import digest
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from pgproto import messages as m
-from pgproto._auth import AllowedMethods, AuthenticationSettings, Channel
+from pgproto._auth import AllowedMethods, AuthenticationSettings, Channel, ScramKeys
 from pgproto._auth._flow import authenticate
 from pgproto._effects import ReceiveMessage
 from pgproto._secret import Secret
@@ -193,6 +194,16 @@ def test_the_password_of_the_application() -> None:
     authenticated(
         ScramServer(b"pencil").script(), settings(password=None, ask_password=lambda: Secret("pencil"))
     )
+
+
+def test_keys_in_place_of_a_password() -> None:
+    server = ScramServer(b"pencil")
+    keys = ScramKeys(
+        Secret(b64encode(digest(server.salted, b"Client Key", "sha256")).decode()),
+        Secret(b64encode(digest(server.salted, b"Server Key", "sha256")).decode()),
+    )
+    given = settings(password=None, ask_password=lambda: pytest.fail("not needed"), scram_keys=keys)
+    assert talk(server.script(), given)[0].method == "scram-sha-256"
 
 
 class Context:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 from base64 import b64decode, b64encode
 from time import perf_counter
 
@@ -11,6 +13,8 @@ from hypothesis import strategies as st
 
 from pgproto._auth import _scram
 from pgproto._auth._scram import SCRAM, SCRAM_PLUS, ScramExchange
+from pgproto._auth._scram_keys import ScramKeys
+from pgproto._secret import Secret
 from pgproto.errors import AuthenticationError
 
 ENTROPY = b64decode("rOprNGfwEbeRWgbNEkqO")
@@ -320,3 +324,41 @@ def test_what_only_scramp_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
     scram.first()
     with pytest.raises(AuthenticationError, match="at least 12"):
         scram.challenge(server_first(salt=b64encode(b"short")))
+
+
+def keys(server_key: bytes | None = None) -> ScramKeys:
+    """Those of the RFC's example."""
+    salted = hashlib.pbkdf2_hmac("sha256", b"pencil", b64decode(SALT), 4096)
+    client_key = hmac.digest(salted, b"Client Key", "sha256")
+    server_key = server_key or hmac.digest(salted, b"Server Key", "sha256")
+    return ScramKeys(Secret(b64encode(client_key).decode()), Secret(b64encode(server_key).decode()))
+
+
+def with_keys(given: ScramKeys, mechanism: str = SCRAM, binding: bytes | None = None) -> ScramExchange:
+    return ScramExchange(mechanism, given, ENTROPY, binding=binding, max_iterations=100_000, username="user")
+
+
+def test_keys_say_the_same_as_the_password() -> None:
+    for mechanism, binding in ((SCRAM, None), (SCRAM, b"\xaa" * 32), (SCRAM_PLUS, b"\xaa" * 48)):
+        by_password = exchange(mechanism, binding=binding)
+        by_keys = with_keys(keys(), mechanism, binding)
+        assert by_keys.first() == by_password.first()
+        by_keys.challenge(server_first())
+        by_password.challenge(server_first())
+        assert by_keys.derive() == by_password.derive()
+
+
+def test_keys_know_the_servers_signature() -> None:
+    scram = with_keys(keys())
+    scram.first()
+    scram.challenge(server_first())
+    scram.derive()
+    with pytest.raises(AuthenticationError, match="scram_server_key"):
+        scram.verify(b"v=" + b64encode(bytes(32)))
+    scram.verify(RIGHT)
+    scram = with_keys(keys(server_key=bytes(32)))
+    scram.first()
+    scram.challenge(server_first())
+    scram.derive()
+    with pytest.raises(AuthenticationError, match="scram_server_key"):
+        scram.verify(RIGHT)
