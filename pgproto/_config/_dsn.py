@@ -25,7 +25,7 @@ _PLAIN = re.compile(r"[a-z_]{1,40}")
 _NOT_UTF8 = re.compile("[\ud800-\udc7f\udd00-\udfff]")
 """Surrogates, without those that stand for a byte that is not UTF-8."""
 
-_QUOTE_SECRETS = " behind a password; a value with spaces needs single quotes around it, and a backslash before any quote in it"
+_QUOTE_SECRETS = " behind a password; one with spaces needs quotes around it, and \\' for a quote in it"
 
 
 def parse_dsn(dsn: str) -> dict[str, str]:

@@ -42,9 +42,6 @@ class Values:
     def __init__(self, values: Mapping[str, object]) -> None:
         self._values = values
 
-    def __contains__(self, name: str) -> bool:
-        return name in self._values
-
     def raw(self, name: str) -> object:
         """Return what was given, or None."""
         return self._values.get(name)
@@ -107,11 +104,7 @@ class Values:
     def flag(self, name: str) -> bool:
         """Return True for "1", and False for "0" or nothing."""
         value = self._values.get(name)
-        if value is None:
-            return False
-        if isinstance(value, bool):
-            return value
-        return self.integer(name, 0, 1) == 1
+        return value if isinstance(value, bool) else self.integer(name, 0, 1) == 1
 
     def seconds(self, name: str) -> float | None:
         """Return a time greater than zero, in seconds; None if nothing was given."""
