@@ -173,10 +173,10 @@ def _install(groups: Sequence[str]) -> None:
     uv = _uv()
     if uv:
         try:
-            run_quietly(label, [uv, "pip", "install", "--python", PYTHON, *arguments], hint=hint)
+            run_quietly(label, [uv, "pip", "install", "--python", PYTHON, *arguments], hint="")
         except Failure as failure:
             # uv has settings of its own, and may know nothing of a mirror or proxy that pip is told about.
-            say(f"{failure}\n  trying pip instead")
+            say(f"{failure}trying pip instead")
         else:
             return
     pip = [PYTHON, "-m", "pip", "install", "--disable-pip-version-check"]
