@@ -82,8 +82,8 @@ class Session:
         allowed = _REQUIRED.get(name)
         if allowed is not None and value.lower() not in allowed:
             raise RemoteProtocolError(
-                f"the server reports {name}={value[:80]!r}, and it must be {allowed[0]!r}. A setting of the role "
-                f"or of the database may be the reason"
+                f"the server reports {name}={value[:80]!r}, and it must be {allowed[0]!r}. A setting of the "
+                f"role or of the database may be the reason"
             )
         self.parameters[name] = value
         size = sum(len(name) + len(value) for name, value in self.parameters.items())
