@@ -8,9 +8,26 @@
 from __future__ import annotations
 
 from pgproto import errors, messages
+from pgproto._config import parse_dsn
 from pgproto._connection import NEED_DATA, Connection, NeedData
+from pgproto._record import Record
+from pgproto._session import CommandTag, Result, quote_ident
 from pgproto._version import __version__
 from pgproto.errors import *  # noqa: F403
 from pgproto.messages import Role
 
-__all__ = ["NEED_DATA", "Connection", "NeedData", "Role", "__version__", "errors", "messages", *errors.__all__]
+__all__ = [
+    "NEED_DATA",
+    "CommandTag",
+    "Connection",
+    "NeedData",
+    "Record",
+    "Result",
+    "Role",
+    "__version__",
+    "errors",
+    "messages",
+    "parse_dsn",
+    "quote_ident",
+    *errors.__all__,
+]

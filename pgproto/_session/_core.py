@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, TypeAlias
 
+from pgproto._connecting import Established
 from pgproto._session._machine import RequestMachine
 from pgproto._session._query import Query, all_rows, command_tag, first_row, one_row
 from pgproto._session._request import Request
@@ -38,10 +39,12 @@ class ServerVersion(NamedTuple):
 class SessionCore:
     """The verbs of a session, above its `RequestMachine`."""
 
-    __slots__ = ("machine",)
+    __slots__ = ("established", "machine")
 
-    def __init__(self, machine: RequestMachine) -> None:
+    def __init__(self, machine: RequestMachine, established: Established) -> None:
         self.machine = machine
+        self.established = established
+        """How the session came about, and what a cancel request for it needs."""
 
     # What is asked of the server; `row` is what the public verbs document.
 

@@ -67,7 +67,8 @@ class RequestMachine:
         statement_cache_size: int = 256,
         unnamed_statements: bool = False,
         command_timeout: float | None = None,
-        max_pipeline: int = 1000,
+        max_pipeline: int = 1024,
+        cancel_timeout: float = 1.0,
     ) -> None:
         self.connection = connection
         self.clock = clock
@@ -78,6 +79,7 @@ class RequestMachine:
         self.statements = StatementCache(statement_cache_size, statement_prefix)
         self.unnamed_statements = unnamed_statements
         self.command_timeout = command_timeout
+        self.cancel_timeout = cancel_timeout
         self.notice_handlers: list[Callable[[PostgresError], object]] = []
         self.status = connection.transaction_status
         self.failure: BaseException | None = None

@@ -1,3 +1,7 @@
-"""PostgreSQL for asyncio: `connect`, `Session`, `Transaction` and `Pool` over the state machines of `pgproto`."""
+"""PostgreSQL for asyncio: sessions over the state machines of `pgproto`."""
 
 from __future__ import annotations
+
+from pgproto_asyncio._session import Session, connect
+
+__all__ = ["Session", "connect"]

@@ -18,7 +18,7 @@ from typing import Any, TypeVar, cast
 
 from pgproto import _effects as effects
 from pgproto._host import read_file
-from pgproto._session import Goodbye, Request, RequestMachine
+from pgproto._session import Goodbye, Request, RequestMachine, SessionCore
 from pgproto.errors import Error, RemoteProtocolError
 
 __all__ = ["Driver"]
@@ -214,9 +214,9 @@ class Driver(asyncio.Protocol):
 
     # The session.
 
-    def attach(self, machine: RequestMachine) -> None:
-        """From now on the socket serves this machine."""
-        self._machine = machine
+    def attach(self, core: SessionCore) -> None:
+        """From now on the socket serves this session."""
+        self._machine = machine = core.machine
         logger.debug("session %s: started", machine.process_id)
 
     async def perform(self, request: Request[R]) -> R:

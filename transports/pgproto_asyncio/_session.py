@@ -81,6 +81,6 @@ class connect:  # it is called like the function that it stands for
 
     async def _connect(self) -> Session:
         driver = Driver()
-        machine = await driver.run(establish(self._dsn, self._parameters, driver.clock))
-        driver.attach(machine)
-        return Session(driver, SessionCore(machine))
+        core = await driver.run(establish(self._dsn, self._parameters, driver.clock))
+        driver.attach(core)
+        return Session(driver, core)

@@ -66,6 +66,6 @@ def connect(dsn: str | None = None, /, **parameters: object) -> Session:
     server refused.
     """
     driver = Driver()
-    machine = driver.run(establish(dsn, parameters, driver.clock))
-    driver.attach(machine)
-    return Session(driver, SessionCore(machine))
+    core = driver.run(establish(dsn, parameters, driver.clock))
+    driver.attach(core)
+    return Session(driver, core)

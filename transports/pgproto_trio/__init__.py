@@ -1,3 +1,7 @@
-"""PostgreSQL for trio: `connect`, `Session`, `Transaction` and `Pool`."""
+"""PostgreSQL for trio: sessions over the state machines of `pgproto`."""
 
 from __future__ import annotations
+
+from pgproto_trio._session import Session, connect
+
+__all__ = ["Session", "connect"]

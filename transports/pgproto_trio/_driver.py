@@ -20,7 +20,7 @@ import trio
 
 from pgproto import _effects as effects
 from pgproto._host import read_file
-from pgproto._session import Goodbye, Request, RequestMachine
+from pgproto._session import Goodbye, Request, RequestMachine, SessionCore
 from pgproto.errors import Error
 
 __all__ = ["Driver"]
@@ -159,9 +159,9 @@ class Driver:
 
     # The session.
 
-    def attach(self, machine: RequestMachine, nursery: trio.Nursery) -> None:
-        """From now on the socket serves this machine, by tasks in this nursery."""
-        self._machine = machine
+    def attach(self, core: SessionCore, nursery: trio.Nursery) -> None:
+        """From now on the socket serves this session, by tasks in this nursery."""
+        self._machine = machine = core.machine
         nursery.start_soon(self._serve, machine)
         logger.debug("session %s: started", machine.process_id)
 

@@ -61,12 +61,12 @@ async def connect(dsn: str | None = None, /, **parameters: object) -> AsyncGener
     server refused.
     """
     driver = Driver()
-    machine = await driver.run(establish(dsn, parameters, driver.clock))
+    core = await driver.run(establish(dsn, parameters, driver.clock))
     # What the block raises must not come out wrapped into a group with what the driver's tasks do.
     error: BaseException | None = None
     async with trio.open_nursery() as nursery:
-        driver.attach(machine, nursery)
-        session = Session(driver, SessionCore(machine))
+        driver.attach(core, nursery)
+        session = Session(driver, core)
         try:
             yield session
         except BaseException as raised:  # noqa: BLE001

@@ -1,0 +1,51 @@
+"""From connection parameters to a session that is ready to use: the whole way, as one flow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from pgproto._config import load_config
+from pgproto._connecting import connect
+from pgproto._effects import Entropy, Flow
+from pgproto._host import describe_host
+from pgproto._session import SessionCore
+from pgproto._session._machine import RequestMachine
+from pgproto.types import TypeRegistry
+
+__all__ = ["establish"]
+
+_NAME_BYTES = 8
+
+
+def establish(
+    dsn: str | None,
+    parameters: Mapping[str, object],
+    clock: Callable[[], float],
+    types: TypeRegistry | None = None,
+) -> Flow[SessionCore]:
+    """Work out the configuration, connect, and make what a transport runs a session with.
+
+    ``clock`` is the transport's; ``types`` may be shared by sessions of one database. Raises what
+    `load_config` and `connect` raise.
+    """
+    host = describe_host()
+    config = yield from load_config(
+        dsn, parameters, host.environ, os_user=host.user, home=host.home, windows=host.windows
+    )
+    established = yield from connect(config)
+    # Names that no other session has, not even one that a pooler shows the same server process to.
+    prefix = (yield from Entropy(_NAME_BYTES)).hex()
+    machine = RequestMachine(
+        established.connection,
+        clock=clock,
+        types=TypeRegistry() if types is None else types,
+        parameters=established.parameters,
+        process_id=established.process_id or 0,
+        statement_prefix=f"pgproto_{prefix}_",
+        statement_cache_size=config.statement_cache_size,
+        unnamed_statements=config.prepare == "unnamed",
+        command_timeout=config.command_timeout,
+        max_pipeline=config.max_pipeline,
+        cancel_timeout=config.cancel_timeout,
+    )
+    return SessionCore(machine, established)
