@@ -196,8 +196,8 @@ def _birth(pid: int) -> str:
 def is_running(pid: int) -> bool:
     """Whether there is a process of this number that has not ended."""
     with contextlib.suppress(ChildProcessError):
-        # PostgreSQL does not start while it finds the remains of a former self.
-        os.waitpid(pid, os.WNOHANG)
+        # Ours has ended when we have waited for it: PostgreSQL does not start while its former self is a zombie.
+        return os.waitpid(pid, os.WNOHANG)[0] == 0
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
