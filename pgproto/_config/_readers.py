@@ -108,8 +108,10 @@ def replication(values: Values) -> Literal["true", "database"] | None:
 
 def scram_key(values: Values, name: str) -> Secret | None:
     """Return a key in base64 after a look at its length."""
+    if values.raw(name) is None:
+        return None
     secret = values.secret(name)
-    if secret is not None and not _is_key(secret):
+    if secret is None or not _is_key(secret):
         raise ConfigError(f'the parameter "{name}" must be {_SCRAM_KEY_SIZE} bytes in base64')
     return secret
 

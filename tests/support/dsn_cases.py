@@ -5,7 +5,15 @@ Values are as `os.fsdecode` has them. tests/integration/test_config_libpq.py ask
 
 from __future__ import annotations
 
-__all__ = ["DSN_CASES"]
+__all__ = ["DSN_CASES", "DSN_TOKENS"]
+
+DSN_TOKENS = [
+    *"'\\=&?/@:,[]%#;+é\udcff\u00a0 \t\n\vab1",
+    *("postgresql://", "postgres://", "postgresql:/", "''", "%20", "%00", "%zz", "%C3%A9", "%ff", "%3D"),
+    *("::1", "true", "host=", "?sslmode=", "&dbname=", "nonsense=", " user = ", "requiressl", "ssl"),
+    *("host", "port", "user", "password", "dbname", "sslmode", "service"),
+]
+"""What connection strings are made of, and some of what they should not be made of."""
 
 DSN_CASES: list[tuple[str, dict[str, str] | None]] = [
     # URIs: hosts, ports, names.
