@@ -1,4 +1,4 @@
-"""Connection strings made of scraps: the same verdict as libpq, one kind of exception, and no secret let out."""
+"""Connection strings made of scraps: the verdict of libpq, one kind of exception, and no secret let out."""
 
 from __future__ import annotations
 

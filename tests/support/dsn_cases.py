@@ -7,7 +7,7 @@ from __future__ import annotations
 
 __all__ = ["DSN_CASES", "DSN_TOKENS"]
 
-DSN_TOKENS = [
+DSN_TOKENS: list[str] = [
     *"'\\=&?/@:,[]%#;+é\udcff\u00a0 \t\n\vab1",
     *("postgresql://", "postgres://", "postgresql:/", "''", "%20", "%00", "%zz", "%C3%A9", "%ff", "%3D"),
     *("::1", "true", "host=", "?sslmode=", "&dbname=", "nonsense=", " user = ", "requiressl", "ssl"),
