@@ -196,7 +196,7 @@ def _birth(pid: int) -> str:
 def is_running(pid: int) -> bool:
     """Whether there is a process of this number that has not ended."""
     with contextlib.suppress(ChildProcessError):
-        # Ours has ended when we have waited for it: PostgreSQL does not start while its former self is a zombie.
+        # Ours has ended when we have waited for it: PostgreSQL does not start beside its own zombie.
         return os.waitpid(pid, os.WNOHANG)[0] == 0
     try:
         os.kill(pid, 0)
