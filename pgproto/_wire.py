@@ -22,8 +22,8 @@ __all__ = ["HEADER_SIZE", "MAX_FRAME_LENGTH", "Reader", "ReceiveBuffer", "Writer
 HEADER_SIZE: Final = 5
 """One byte of type and four of length, in bytes."""
 
-MAX_FRAME_LENGTH: Final = 0x7FFF_FFFF
-"""The largest value that a message's length field can hold, in bytes."""
+MAX_FRAME_LENGTH: Final = 0x3FFF_FFFE
+"""The largest length field that a PostgreSQL server accepts, one GiB but two, in bytes."""
 
 _INT16 = struct.Struct("!h")
 _UINT16 = struct.Struct("!H")
@@ -169,15 +169,18 @@ class Writer:
 
     def raw(self, data: bytes) -> None:
         """Bytes as they are."""
-        self._parts.append(data)
+        self._parts.append(data if type(data) is bytes else memoryview(data).tobytes())
 
     def value(self, data: bytes | None) -> None:
         """A field value behind its length; None is NULL."""
         if data is None:
             self._pack(_INT32, -1)
-        else:
-            self._pack(_INT32, len(data))
-            self._parts.append(data)
+            return
+        if type(data) is not bytes:
+            # The length of a memoryview is not always that of its bytes.
+            data = memoryview(data).tobytes()
+        self._pack(_INT32, len(data))
+        self._parts.append(data)
 
     def string(self, text: str) -> None:
         """A null-terminated string; it may not hold a NUL itself."""
@@ -192,12 +195,15 @@ class Writer:
         self._parts.append(data)
         self._parts.append(b"\0")
 
-    def message(self, tag: bytes) -> bytes:
-        """The whole message: its type byte (none for the startup family), its length and its body."""
+    def message(self, tag: bytes, longest: int = MAX_FRAME_LENGTH) -> bytes:
+        """The whole message: its type byte (none for the startup family), its length and its body.
+
+        ``longest`` limits what the length field may say, in bytes.
+        """
         length = 4 + sum(map(len, self._parts))
-        if length > MAX_FRAME_LENGTH:
+        if length > longest:
             raise LocalProtocolError(
-                f"{self._name} of {length} bytes is too long: a message has at most {MAX_FRAME_LENGTH}"
+                f"{self._name} of {length} bytes is too long: it may have {longest} at the most"
             )
         return b"".join((tag, _INT32.pack(length), *self._parts))
 

@@ -15,6 +15,7 @@ from pgproto.errors import LocalProtocolError, RemoteProtocolError
 from pgproto.messages._base import Message
 
 __all__ = [
+    "LONGEST",
     "Authentication",
     "AuthenticationCleartextPassword",
     "AuthenticationGSS",
@@ -34,12 +35,16 @@ __all__ = [
     "read_client_response",
 ]
 
+LONGEST: Final = 64 * 1024
+"""The largest length field of a message of authentication, of either side, in bytes."""
+
 
 @dataclass(frozen=True, slots=True)
 class Authentication(Message):
     """The family of what a server says about authentication."""
 
     tag: ClassVar[bytes] = b"R"
+    longest: ClassVar[int] = LONGEST
     code: ClassVar[int] = -1
     """The number that tells the family's members apart."""
 
@@ -136,6 +141,10 @@ class AuthenticationSASL(Authentication):
         object.__setattr__(self, "mechanisms", tuple(self.mechanisms))
 
     def write_fields(self, writer: Writer) -> None:
+        if len(self.mechanisms) > self.MAX_MECHANISMS:
+            raise LocalProtocolError(
+                f"{len(self.mechanisms)} SASL mechanisms; {self.MAX_MECHANISMS} at the most"
+            )
         for name in self.mechanisms:
             if not name:
                 raise LocalProtocolError("a SASL mechanism has an empty name, which would end the list")
@@ -197,6 +206,7 @@ class PasswordMessage(Message):
     """A password, in clear text or MD5-hashed."""
 
     tag: ClassVar[bytes] = b"p"
+    longest: ClassVar[int] = LONGEST
     password: str
 
     def __repr__(self) -> str:
@@ -215,6 +225,7 @@ class SASLInitialResponse(Message):
     """The mechanism chosen and the first word of its exchange."""
 
     tag: ClassVar[bytes] = b"p"
+    longest: ClassVar[int] = LONGEST
     mechanism: str
     data: bytes | None = None
     """None if the mechanism starts without an initial response."""
@@ -237,6 +248,7 @@ class _ClientToken(Message):
     __slots__ = ("data",)
 
     tag: ClassVar[bytes] = b"p"
+    longest: ClassVar[int] = LONGEST
 
     def __init__(self, data: bytes) -> None:
         self.data = data
@@ -282,7 +294,7 @@ def read_client_response(body: bytes) -> Message:
         return _read_whole(PasswordMessage, body)
     if terminator and 0 < len(name) <= 64 and len(rest) >= 4:
         length = int.from_bytes(rest[:4], "big", signed=True)
-        if max(length, 0) == len(rest) - 4:
+        if length == len(rest) - 4 or (length == -1 and len(rest) == 4):
             return _read_whole(SASLInitialResponse, body)
     return SASLResponse(body)
 

@@ -81,6 +81,7 @@ class ReadyForQuery(Message):
     """A simple query or a group up to Sync is over, its transaction included."""
 
     tag: ClassVar[bytes] = b"Z"
+    longest: ClassVar[int] = 5
     status: Literal["I", "T", "E"]
     """``"I"`` idle, ``"T"`` in a transaction block, ``"E"`` in one that has failed."""
 
@@ -106,6 +107,7 @@ class CommandComplete(Message):
     """A statement has done its work; its transaction may still fail to commit."""
 
     tag: ClassVar[bytes] = b"C"
+    longest: ClassVar[int] = 1024
     command_tag: str
     """For instance ``"INSERT 0 1"``."""
 
@@ -141,6 +143,7 @@ class RowDescription(Message):
     """The shape of the rows to come."""
 
     tag: ClassVar[bytes] = b"T"
+    longest: ClassVar[int] = 8 * 1024 * 1024
     fields: tuple[FieldDescription, ...] = ()
 
     def __post_init__(self) -> None:
@@ -176,6 +179,7 @@ class ParameterDescription(Message):
     """The types of a prepared statement's parameters."""
 
     tag: ClassVar[bytes] = b"t"
+    longest: ClassVar[int] = 6 + 4 * 65_535
     parameter_types: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
@@ -208,6 +212,7 @@ class FunctionCallResponse(Message):
 
 @dataclass(frozen=True, slots=True)
 class _Report(Message):
+    longest: ClassVar[int] = 4 * 1024 * 1024
     fields: dict[str, str]
     """Values by field code, as the chapter "Error and Notice Message Fields" lists them:
     ``"S"`` severity, ``"C"`` SQLSTATE code, ``"M"`` message …"""
@@ -274,6 +279,7 @@ class ParameterStatus(Message):
     """The value of a run-time parameter; it may come at any time."""
 
     tag: ClassVar[bytes] = b"S"
+    longest: ClassVar[int] = 64 * 1024
     name: str
     value: str
 
@@ -291,6 +297,7 @@ class NotificationResponse(Message):
     """Somebody has done NOTIFY on a channel listened to; it may come at any time."""
 
     tag: ClassVar[bytes] = b"A"
+    longest: ClassVar[int] = 1024 * 1024
     process_id: int
     channel: str
     payload: str = ""

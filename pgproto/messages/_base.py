@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import enum
-from typing import ClassVar, Self
+from typing import ClassVar, Final, Self
 
-from pgproto._wire import Reader, Writer
+from pgproto._wire import MAX_FRAME_LENGTH, Reader, Writer
 
-__all__ = ["Message", "Role"]
+__all__ = ["SMALL", "Message", "Role"]
+
+SMALL: Final = 10_000
+"""The length field of a small message to a server: PostgreSQL hangs up on a larger one, in bytes."""
 
 
 class Role(enum.Enum):
@@ -34,6 +37,8 @@ class Message:
 
     tag: ClassVar[bytes] = b""
     """The type byte; empty for the startup family, which has none."""
+    longest: ClassVar[int] = MAX_FRAME_LENGTH
+    """The largest length field that such a message may have, in bytes: the type byte does not count."""
 
     def encode(self) -> bytes:
         """The message as it goes over the wire, length included.
@@ -42,7 +47,7 @@ class Message:
         """
         writer = Writer(type(self).__name__)
         self.write_body(writer)
-        return writer.message(self.tag)
+        return writer.message(self.tag, self.longest)
 
     def write_body(self, writer: Writer) -> None:
         """Write what follows the length; nothing, for a message without fields."""

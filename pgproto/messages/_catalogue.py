@@ -9,21 +9,26 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from pgproto._wire import HEADER_SIZE, Reader
+from pgproto._wire import HEADER_SIZE, MAX_FRAME_LENGTH, Reader
 from pgproto.errors import RemoteProtocolError
 from pgproto.messages import _authentication, _backend, _copy, _frontend, _rows, _startup
 from pgproto.messages._base import Message, Role
+from pgproto.messages._startup import MAX_STARTUP_LENGTH
 
-__all__ = ["DEFAULT_MAX_MESSAGE_SIZE", "KINDS", "Kind", "decode", "read_message", "read_startup"]
+__all__ = [
+    "DEFAULT_MAX_MESSAGE_SIZE",
+    "KINDS",
+    "MAX_STARTUP_LENGTH",
+    "Kind",
+    "decode",
+    "read_message",
+    "read_startup",
+]
 
 DEFAULT_MAX_MESSAGE_SIZE: Final = 0x4000_0000
 """One GiB, PostgreSQL's own limit, in bytes."""
 
-_KIB: Final = 1024
-_MIB: Final = 1024 * 1024
 _UNLIMITED: Final = -1
-MAX_STARTUP_LENGTH: Final = 10_000
-"""The longest StartupMessage that PostgreSQL takes, in bytes, length included."""
 
 
 class Kind(NamedTuple):
@@ -39,7 +44,8 @@ class Kind(NamedTuple):
     """The message itself, if it has no body."""
 
 
-def _kind(message: type[Message], shortest: int = 4, longest: int = _UNLIMITED) -> tuple[int, Kind]:
+def _kind(message: type[Message], shortest: int) -> tuple[int, Kind]:
+    longest = _UNLIMITED if message.longest == MAX_FRAME_LENGTH else message.longest
     return message.tag[0], Kind(message.__name__, message.read_body, shortest, longest, None)
 
 
@@ -56,7 +62,7 @@ def _read_client_response(reader: Reader) -> Message:
 
 
 _COPY: Final = (
-    _kind(_copy.CopyData),
+    _kind(_copy.CopyData, 4),
     _bodiless(_copy.CopyDone),
 )
 
@@ -64,44 +70,44 @@ KINDS: Final[dict[Role, dict[int, Kind]]] = {
     Role.FRONTEND: dict(
         (
             _kind(_frontend.Bind, 12),
-            _kind(_frontend.Close, 6, 64 * _KIB),
-            _kind(_frontend.Describe, 6, 64 * _KIB),
-            _kind(_frontend.Execute, 9, 64 * _KIB),
+            _kind(_frontend.Close, 6),
+            _kind(_frontend.Describe, 6),
+            _kind(_frontend.Execute, 9),
             _bodiless(_frontend.Flush),
             _kind(_frontend.FunctionCall, 14),
             _kind(_frontend.Parse, 8),
-            (0x70, Kind("PasswordMessage", _read_client_response, 4, 64 * _KIB, None)),
+            (0x70, Kind("PasswordMessage", _read_client_response, 4, _authentication.LONGEST, None)),
             _kind(_frontend.Query, 5),
             _bodiless(_frontend.Sync),
             _bodiless(_frontend.Terminate),
             *_COPY,
-            _kind(_copy.CopyFail, 5, _MIB),
+            _kind(_copy.CopyFail, 5),
         )
     ),
     Role.BACKEND: dict(
         (
-            (0x52, Kind("Authentication", _read_authentication, 8, 64 * _KIB, None)),
-            _kind(_startup.BackendKeyData, 12, 264),
+            (0x52, Kind("Authentication", _read_authentication, 8, _authentication.LONGEST, None)),
+            _kind(_startup.BackendKeyData, 12),
             _bodiless(_backend.BindComplete),
             _bodiless(_backend.CloseComplete),
-            _kind(_backend.CommandComplete, 5, _KIB),
-            _kind(_copy.CopyInResponse, 7, 7 + 2 * 65_535),
-            _kind(_copy.CopyOutResponse, 7, 7 + 2 * 65_535),
-            _kind(_copy.CopyBothResponse, 7, 7 + 2 * 65_535),
+            _kind(_backend.CommandComplete, 5),
+            _kind(_copy.CopyInResponse, 7),
+            _kind(_copy.CopyOutResponse, 7),
+            _kind(_copy.CopyBothResponse, 7),
             _kind(_rows.DataRow, 6),
             _bodiless(_backend.EmptyQueryResponse),
-            _kind(_backend.ErrorResponse, 5, 4 * _MIB),
+            _kind(_backend.ErrorResponse, 5),
             _kind(_backend.FunctionCallResponse, 8),
-            _kind(_startup.NegotiateProtocolVersion, 12, 16 * _KIB),
+            _kind(_startup.NegotiateProtocolVersion, 12),
             _bodiless(_backend.NoData),
-            _kind(_backend.NoticeResponse, 5, 4 * _MIB),
-            _kind(_backend.NotificationResponse, 10, _MIB),
-            _kind(_backend.ParameterDescription, 6, 6 + 4 * 65_535),
-            _kind(_backend.ParameterStatus, 6, 64 * _KIB),
+            _kind(_backend.NoticeResponse, 5),
+            _kind(_backend.NotificationResponse, 10),
+            _kind(_backend.ParameterDescription, 6),
+            _kind(_backend.ParameterStatus, 6),
             _bodiless(_backend.ParseComplete),
             _bodiless(_backend.PortalSuspended),
-            _kind(_backend.ReadyForQuery, 5, 5),
-            _kind(_backend.RowDescription, 6, 8 * _MIB),
+            _kind(_backend.ReadyForQuery, 5),
+            _kind(_backend.RowDescription, 6),
             *_COPY,
         )
     ),

@@ -7,7 +7,7 @@ from typing import ClassVar, Self
 
 from pgproto._wire import Reader, Writer
 from pgproto.errors import LocalProtocolError, RemoteProtocolError
-from pgproto.messages._base import Message
+from pgproto.messages._base import SMALL, Message
 
 __all__ = ["CopyBothResponse", "CopyData", "CopyDone", "CopyFail", "CopyInResponse", "CopyOutResponse"]
 
@@ -39,6 +39,7 @@ class CopyFail(Message):
     """The client gives up its copy; the server answers with an error."""
 
     tag: ClassVar[bytes] = b"f"
+    longest: ClassVar[int] = SMALL
     message: str
 
     def write_body(self, writer: Writer) -> None:
@@ -51,6 +52,7 @@ class CopyFail(Message):
 
 @dataclass(frozen=True, slots=True)
 class _CopyResponse(Message):
+    longest: ClassVar[int] = 7 + 2 * 65_535
     format: int = 0
     """0: textual, with the column formats all 0. 1: binary."""
     column_formats: tuple[int, ...] = ()

@@ -11,7 +11,7 @@ from typing import ClassVar, Self
 
 from pgproto._wire import Reader, Writer
 from pgproto.errors import LocalProtocolError, RemoteProtocolError
-from pgproto.messages._base import Message
+from pgproto.messages._base import SMALL, Message
 
 __all__ = [
     "Bind",
@@ -121,6 +121,7 @@ class Bind(Message):
 
 @dataclass(frozen=True, slots=True)
 class _Named(Message):
+    longest: ClassVar[int] = SMALL
     kind: str
     """``"S"`` for a prepared statement, ``"P"`` for a portal."""
     name: str = ""
@@ -158,6 +159,7 @@ class Execute(Message):
     """Runs a portal."""
 
     tag: ClassVar[bytes] = b"E"
+    longest: ClassVar[int] = SMALL
     portal: str = ""
     max_rows: int = 0
     """At most so many rows before PortalSuspended; 0 for all."""

@@ -69,6 +69,12 @@ class DataRows(Message, Sequence[DataRow]):
     def __len__(self) -> int:
         return len(self._starts)
 
+    @property
+    def column_counts(self) -> set[int]:
+        """How many columns the rows have: one number, for rows that a `Connection` has received."""
+        unpack = _ROW_HEADER.unpack_from
+        return {unpack(self._data, start)[2] for start in self._starts}
+
     @overload
     def __getitem__(self, index: int) -> DataRow: ...
     @overload

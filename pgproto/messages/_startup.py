@@ -15,6 +15,7 @@ from pgproto.messages._base import Message
 __all__ = [
     "CANCEL_REQUEST_CODE",
     "GSSENC_REQUEST_CODE",
+    "MAX_STARTUP_LENGTH",
     "PROTOCOL_3_0",
     "PROTOCOL_3_2",
     "SSL_REQUEST_CODE",
@@ -35,6 +36,9 @@ CANCEL_REQUEST_CODE: Final = 80877102
 SSL_REQUEST_CODE: Final = 80877103
 GSSENC_REQUEST_CODE: Final = 80877104
 
+MAX_STARTUP_LENGTH: Final = 10_004
+"""The longest startup message that PostgreSQL takes: 10,000 bytes behind the length."""
+
 _KEY_SIZES: Final = range(4, 257)
 
 
@@ -47,6 +51,7 @@ def _check_secret_key(key: bytes, error: type[LocalProtocolError | RemoteProtoco
 class StartupMessage(Message):
     """The first message of a session: the protocol version and the run-time parameters asked for."""
 
+    longest: ClassVar[int] = MAX_STARTUP_LENGTH
     parameters: dict[str, str]
     protocol_version: int = PROTOCOL_3_0
     """Major version in the upper, minor version in the lower 16 bits."""
@@ -161,6 +166,7 @@ class NegotiateProtocolVersion(Message):
     """The server speaks an older minor version, or does not know some protocol options."""
 
     tag: ClassVar[bytes] = b"v"
+    longest: ClassVar[int] = 16 * 1024
     protocol_version: int
     """The newest version that the server supports for the requested major version."""
     unrecognized_options: tuple[str, ...] = ()
@@ -171,6 +177,10 @@ class NegotiateProtocolVersion(Message):
         object.__setattr__(self, "unrecognized_options", tuple(self.unrecognized_options))
 
     def write_body(self, writer: Writer) -> None:
+        if len(self.unrecognized_options) > self.MAX_OPTIONS:
+            raise LocalProtocolError(
+                f"{len(self.unrecognized_options)} unrecognized options; {self.MAX_OPTIONS} at the most"
+            )
         writer.uint32(self.protocol_version)
         writer.int32(len(self.unrecognized_options))
         for name in self.unrecognized_options:
@@ -193,6 +203,7 @@ class BackendKeyData(Message):
     """What a CancelRequest for this session must carry."""
 
     tag: ClassVar[bytes] = b"K"
+    longest: ClassVar[int] = 8 + 256
     process_id: int
     secret_key: bytes
 
