@@ -16,7 +16,7 @@ from typing import Final, NoReturn
 
 from pgproto import messages as m
 from pgproto._conversation import Conversation, RowSink
-from pgproto._state import AUTHENTICATING, COPY_INPUT, Phase, Step
+from pgproto._state import ASYNCHRONOUS, AUTHENTICATING, COPY_INPUT, SESSION, Phase, Step
 from pgproto._wire import HEADER_SIZE, ReceiveBuffer
 from pgproto.errors import LocalProtocolError, RemoteProtocolError
 from pgproto.messages import DEFAULT_MAX_MESSAGE_SIZE, Message, Role
@@ -41,13 +41,23 @@ _MAX_LENGTH_BEFORE_AUTHENTICATION: Final = 16 * 1024
 _START_PHASES: Final = frozenset({Phase.START, Phase.ENCRYPTED})
 _ENCRYPTION_PHASES: Final = frozenset({Phase.SSL_ASKED, Phase.GSSENC_ASKED})
 _OVER: Final = frozenset({Phase.CANCELING, Phase.CLOSING, Phase.CLOSED})
-_UNASKED: Final = frozenset(
-    kind.tag[0] for kind in (m.ErrorResponse, m.NoticeResponse, m.NotificationResponse, m.ParameterStatus)
-)
+_UNASKED: Final = frozenset([m.ErrorResponse.tag[0], *(kind.tag[0] for kind in ASYNCHRONOUS)])
+
+
+def _types_expected(phase: Phase) -> frozenset[int]:
+    kinds = [kind for kind in SESSION[phase] if kind.tag]
+    kinds += [kind for kind, phases in ASYNCHRONOUS.items() if phase in phases]
+    if phase in ASYNCHRONOUS[m.NoticeResponse]:
+        kinds.append(m.ErrorResponse)
+    return frozenset([kind.tag[0] for kind in kinds])
+
+
+# What may come before a session is ready, from either side.
+_EXPECTED: Final = {phase: _types_expected(phase) for phase in Phase if phase is not Phase.READY}
 
 
 def _client_response(message: type[Message]) -> Kind:
-    return Kind(message.__name__, message.read_body, 4, 64 * 1024, None)
+    return Kind(message.__name__, message.read_body, 4, message.longest, None)
 
 
 # The client's responses to authentication share a type byte; what was asked tells them apart.
@@ -57,6 +67,7 @@ _CLIENT_RESPONSES: Final = {
     Phase.SCRAM_CHALLENGED: _client_response(m.SASLResponse),
     Phase.SASL_CHALLENGED: _client_response(m.SASLResponse),
     Phase.GSS_ASKED: _client_response(m.GSSResponse),
+    Phase.GSS_CONTINUED: _client_response(m.GSSResponse),
 }
 
 
@@ -104,13 +115,11 @@ class Connection(Conversation):
         Raises `LocalProtocolError` if the message cannot be represented or may not be said now;
         then nothing has changed.
         """
-        if self._phase is Phase.FAILED:
-            raise LocalProtocolError(f"the connection has failed ({self._error}); nothing more can be sent")
+        if self._phase is not Phase.READY:
+            self._check_unread(message)
         data = message.encode()
         if self._role is Role.FRONTEND:
             self._from_frontend(message, LocalProtocolError)
-        elif isinstance(message, m.EncryptionResponse) and message.accepted and len(self._incoming):
-            raise LocalProtocolError("the client sent bytes behind its encryption request; hang up on it")
         else:
             self._from_backend(message, LocalProtocolError)
         return data
@@ -131,6 +140,18 @@ class Connection(Conversation):
         if self._step is Step.DONE:
             self._begin_next()
         return data
+
+    def _check_unread(self, message: Message) -> None:
+        """Refuse to go on over bytes of the peer that nobody can have sent for a good reason."""
+        if self._phase is Phase.FAILED:
+            raise LocalProtocolError(f"the connection has failed ({self._error}); nothing more can be sent")
+        if not len(self._incoming):
+            return
+        # Unencrypted bytes must not pass for what came after the handshake, in either direction.
+        if self._role is Role.FRONTEND and self._phase in _START_PHASES:
+            raise LocalProtocolError("the server spoke before it was spoken to; hang up on it")
+        if isinstance(message, m.EncryptionResponse) and message.accepted:
+            raise LocalProtocolError("the client sent bytes behind its encryption request; hang up on it")
 
     # Receiving.
 
@@ -183,7 +204,7 @@ class Connection(Conversation):
         longest = self._max_message_size if kind.longest < 0 else kind.longest
         if not kind.shortest <= length <= longest:
             self._refuse_length(kind, length, longest)
-        if following is None and self._role is Role.FRONTEND:
+        if following is None:
             self._check_expected(kind, tag, length)
         if available <= length:
             self._needed = length + 1
@@ -273,18 +294,23 @@ class Connection(Conversation):
         )
 
     def _check_expected(self, kind: Kind, tag: int, length: int) -> None:
-        """Refuse, before reading it, what the head of the queue does not wait for."""
-        if self._phase in AUTHENTICATING and length > _MAX_LENGTH_BEFORE_AUTHENTICATION:
+        """Refuse, before reading it, what nobody waits for."""
+        phase = self._phase
+        is_client = self._role is Role.FRONTEND
+        if phase is Phase.READY:
+            if is_client and tag not in _UNASKED:
+                self._refuse_reply(kind.name, RemoteProtocolError)
+        elif tag not in _EXPECTED[phase]:
+            raise RemoteProtocolError(f"{kind.name} may not come when {phase.value}")
+        elif is_client and phase in AUTHENTICATING and length > _MAX_LENGTH_BEFORE_AUTHENTICATION:
             self._refuse_length(kind, length, _MAX_LENGTH_BEFORE_AUTHENTICATION)
-        if self._phase is Phase.READY and tag not in _UNASKED:
-            self._refuse_reply(kind.name, RemoteProtocolError)
 
     def _client_message(self, kind: Kind, data: bytes, start: int, end: int) -> Message | None:
         phase = self._phase
         if kind.name == "PasswordMessage":
             response = _CLIENT_RESPONSES.get(phase)
             if response is None:
-                raise RemoteProtocolError(f"the client sent a response to authentication when {phase.value}")
+                raise RemoteProtocolError(f"a response to authentication may not come when {phase.value}")
             kind = response
         message = read_message(kind, data, start, end)
         self._incoming.position = end
@@ -293,9 +319,10 @@ class Connection(Conversation):
     def _rows(self, position: int, following: Step) -> Message | None:
         incoming = self._incoming
         if self.row_sink is not None:
-            incoming.position = self.row_sink(incoming.data, position, incoming.end)
-            if incoming.position <= position:
+            taken = self.row_sink(incoming.data, position, incoming.end)
+            if not position < taken <= incoming.end:
                 raise RemoteProtocolError("DataRow could not be taken")
+            incoming.position = taken
             self._move(following)
             return None
         starts, end = scan_rows(incoming.data, position, incoming.end, self._max_message_size, self._columns)

@@ -16,7 +16,7 @@ from pgproto._state import ASYNCHRONOUS, COPY_INPUT, ERRORS, REPLIES, REQUESTS, 
 from pgproto.errors import LocalProtocolError, RemoteProtocolError
 from pgproto.messages import Message
 
-__all__ = ["NOTHING_EXPECTED", "Conversation", "ProtocolErrorClass", "RowSink"]
+__all__ = ["Conversation", "ProtocolErrorClass", "RowSink"]
 
 ProtocolErrorClass = type[LocalProtocolError | RemoteProtocolError]
 """What to raise about a message: local if the caller wants to send it, remote if the peer has sent it."""
@@ -25,8 +25,6 @@ RowSink = Callable[[bytes, int, int], int]
 """Takes whole DataRow messages out of ``data[start:end]`` and returns where it stopped: at the first
 byte of a message of another type, or of one that is not complete. It checks what it takes, raising
 `RemoteProtocolError`."""
-
-NOTHING_EXPECTED: Final[dict[int, Step]] = {}
 
 # The reply table by type byte, so that the head of the queue is moved with one look-up.
 _BY_TAG: Final = [{kind.tag[0]: step for kind, step in REPLIES[source].items()} for source in Step]
@@ -53,7 +51,7 @@ class Conversation:
         self._status = "I"
         # The reply under way, and the first steps of those behind it.
         self._step = Step.DONE
-        self._expected = NOTHING_EXPECTED
+        self._expected: dict[int, Step] = _BY_TAG[Step.DONE]
         self._queue: deque[Step] = deque()
         self._columns: int | None = None
         # After an error, until Sync: what is sent is not answered.
@@ -110,13 +108,15 @@ class Conversation:
         elif isinstance(message, m.SASLInitialResponse) and message.mechanism.startswith("SCRAM-"):
             following = Phase.SCRAM_STARTED
         self._phase = following
+        if following is Phase.CLOSING:
+            self._forget_replies()
         return True
 
     def _request(self, message: Message, error: ProtocolErrorClass) -> bool:
         kind = type(message)
         if self._step in COPY_INPUT:
             # The server ignores Sync and Flush in the midst of copy data.
-            if kind in (m.Sync, m.Flush):
+            if kind is m.Flush or (kind is m.Sync and error is RemoteProtocolError):
                 return False
             raise error(f"{kind.__name__} may not be sent in the midst of COPY; CopyDone or CopyFail ends it")
         if self._skipping:
@@ -155,7 +155,10 @@ class Conversation:
             self._fail_request(message, error)
         elif phase is Phase.READY:
             if isinstance(message, m.DataRows):
-                for row in message:
+                # The first moves the queue; the others must only be like it.
+                if len(message.column_counts) > 1:
+                    raise error(f"rows of {sorted(message.column_counts)} columns in one result")
+                for row in message[:1]:
                     self._from_backend(row, error)
                 return
             following = REPLIES[self._step].get(kind)
@@ -176,6 +179,8 @@ class Conversation:
             case m.EncryptionResponse():
                 if not message.accepted:
                     following = Phase.START
+                elif (message.reply == b"S") is not (self._phase is Phase.SSL_ASKED):
+                    raise error(f"{message.reply!r} is not an answer to the encryption asked for")
             case m.NegotiateProtocolVersion():
                 self._negotiate(message, error)
             case m.BackendKeyData():
@@ -235,7 +240,7 @@ class Conversation:
             self._columns = len(message.fields)
         elif isinstance(message, m.DataRow):
             self._columns = len(message.values)
-        elif following is Step.EXECUTE_COPY_IN:
+        elif following in COPY_INPUT:
             # A Sync that the server finds among the copy data is ignored.
             while self._queue and self._queue[0] is Step.SYNC:
                 self._queue.popleft()
@@ -256,5 +261,5 @@ class Conversation:
 
     def _forget_replies(self) -> None:
         self._queue.clear()
-        self._step = Step.DONE
-        self._expected = NOTHING_EXPECTED
+        self._skipping = False
+        self._begin_next()

@@ -20,7 +20,9 @@ Three things stand outside the tables because they are the same everywhere:
   ReadyForQuery is left to come. For an extended-query message, the server ignores all that follows up
   to the next Sync, so the queue is cleared up to there, and if no Sync has been sent yet, what is sent
   before it will not be answered. An error of severity FATAL or PANIC ends the session.
-- While the server reads copy data, it ignores Sync, so a Sync sent too early is never answered.
+- While the server reads copy data, it ignores Sync, so a Sync that was sent before the client knew of the
+  copy is never answered. Once it knows, a client sends none: should the copy have failed in the meantime,
+  nobody could tell whether that Sync will be answered.
 
 The same tables serve both roles: a client receives what a server sends. PostgreSQL documentation:
 chapter "Message Flow".
@@ -67,6 +69,7 @@ class Phase(enum.Enum):
     SASL_FINISHED = "the server has said its last word in the SASL exchange"
     GSS_ASKED = "the server waits for a GSSResponse"
     GSS_GIVEN = "the server considers the client's GSSAPI token"
+    GSS_CONTINUED = "the server has sent its GSSAPI token, and waits for another or is content"
     AUTHENTICATED = "the server starts the session"
     KEYED = "the server starts the session, its key for cancel requests has come"
     READY = "requests and replies; the reply table rules"
@@ -116,7 +119,12 @@ SESSION: Final[dict[Phase, dict[type[m.Message], Phase]]] = {
     Phase.SASL_CHALLENGED: {m.SASLResponse: Phase.SASL_STARTED},
     Phase.SASL_FINISHED: {m.AuthenticationOk: Phase.AUTHENTICATED},
     Phase.GSS_ASKED: {m.GSSResponse: Phase.GSS_GIVEN},
-    Phase.GSS_GIVEN: {m.AuthenticationGSSContinue: Phase.GSS_ASKED, m.AuthenticationOk: Phase.AUTHENTICATED},
+    Phase.GSS_GIVEN: {
+        m.AuthenticationGSSContinue: Phase.GSS_CONTINUED,
+        m.AuthenticationOk: Phase.AUTHENTICATED,
+    },
+    # The server's last token needs no answer: mutual authentication ends with it.
+    Phase.GSS_CONTINUED: {m.GSSResponse: Phase.GSS_GIVEN, m.AuthenticationOk: Phase.AUTHENTICATED},
     Phase.AUTHENTICATED: {m.BackendKeyData: Phase.KEYED, m.ReadyForQuery: Phase.READY},
     Phase.KEYED: {m.ReadyForQuery: Phase.READY},
     Phase.READY: {m.Terminate: Phase.CLOSING},
@@ -142,6 +150,7 @@ AUTHENTICATING: Final = frozenset(
         Phase.SASL_FINISHED,
         Phase.GSS_ASKED,
         Phase.GSS_GIVEN,
+        Phase.GSS_CONTINUED,
     }
 )
 """The phases in which the client does not know yet whom it talks to."""
@@ -182,7 +191,9 @@ class Step(enum.IntEnum):
     QUERY_COPY_BOTH = enum.auto()
     QUERY_COPY_FRONTEND_ENDED = enum.auto()
     QUERY_COPY_BACKEND_ENDED = enum.auto()
+    QUERY_COPY_BOTH_FAILED = enum.auto()
     FUNCTION_CALL = enum.auto()
+    FUNCTION_CALL_ENDED = enum.auto()
     READY_NEXT = enum.auto()
 
 
@@ -245,7 +256,14 @@ REPLIES: Final[dict[Step, dict[type[m.Message], Step]]] = {
     Step.QUERY_COPY_BOTH: {m.CopyData: Step.QUERY_COPY_BOTH, m.CopyDone: Step.QUERY_COPY_BACKEND_ENDED},
     Step.QUERY_COPY_FRONTEND_ENDED: {m.CopyData: Step.QUERY_COPY_FRONTEND_ENDED, m.CopyDone: Step.QUERY},
     Step.QUERY_COPY_BACKEND_ENDED: {},
-    Step.FUNCTION_CALL: {m.FunctionCallResponse: Step.READY_NEXT},
+    # What the server sends until it sees the client's CopyFail is still on its way.
+    Step.QUERY_COPY_BOTH_FAILED: {
+        m.CopyData: Step.QUERY_COPY_BOTH_FAILED,
+        m.CopyDone: Step.QUERY_COPY_BOTH_FAILED,
+    },
+    # The implicit commit comes after FunctionCallResponse, and may fail.
+    Step.FUNCTION_CALL: {m.FunctionCallResponse: Step.FUNCTION_CALL_ENDED},
+    Step.FUNCTION_CALL_ENDED: {m.ReadyForQuery: Step.DONE},
     Step.READY_NEXT: {m.ReadyForQuery: Step.DONE},
 }
 """Which of a server's messages moves the head of the queue, and to which step."""
@@ -264,7 +282,7 @@ COPY_INPUT: Final[dict[Step, dict[type[m.Message], Step]]] = {
     Step.QUERY_COPY_BOTH: {
         m.CopyData: Step.QUERY_COPY_BOTH,
         m.CopyDone: Step.QUERY_COPY_FRONTEND_ENDED,
-        m.CopyFail: Step.QUERY_COPY_FAILED,
+        m.CopyFail: Step.QUERY_COPY_BOTH_FAILED,
     },
     Step.QUERY_COPY_BACKEND_ENDED: {
         m.CopyData: Step.QUERY_COPY_BACKEND_ENDED,
