@@ -37,14 +37,13 @@ def test_users_need_their_password(postgres: Server, user: str) -> None:
 
 
 def test_is_shared_by_every_process_of_the_run(postgres: Server) -> None:
-    again = shared_server(postgres.major, Path(os.environ["PGPROTO_TEST_MEETING_POINT"]))
-    assert again.port == postgres.port
     attached = Server.attach(postgres.describe())
     assert attached is not None
     try:
         assert attached.psql("select 1") == "1"
     finally:
         attached.home.close()
+    assert shared_server(postgres.major, Path(os.environ["PGPROTO_TEST_MEETING_POINT"])).port == postgres.port
 
 
 def test_stops_and_starts_again(own_postgres: Server) -> None:

@@ -53,7 +53,7 @@ _SYSTEM_FOLDERS = (
 )
 
 
-class Unavailable(RuntimeError):
+class Unavailable(Exception):
     """A server that a test or the demo wants cannot be had here. The message says what to do about it."""
 
 

@@ -176,7 +176,7 @@ class Cluster:
             capture_output=True,
             text=True,
             env=self.installation.environment(),
-            cwd=self.folder,
+            cwd=self._folder or "/",
             check=False,
             **as_server_user(),
         )

@@ -266,6 +266,7 @@ class ForeignServer(Server):
     def __init__(self, dsn: str) -> None:
         super().__init__()
         self._dsn = dsn
+        self.major = int(self.psql("show server_version_num")) // 10_000
 
     @property
     def dsn(self) -> str:
