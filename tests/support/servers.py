@@ -278,6 +278,11 @@ class ForeignServer(Server):
         """None: its files are not ours. Raises Unavailable."""
         raise Unavailable("this needs a server of ours, and PGPROTO_TEST_DSN names another")
 
+    @property
+    def home(self) -> Home:
+        """None, for the same reason. Raises Unavailable."""
+        raise Unavailable("this needs a server of ours, and PGPROTO_TEST_DSN names another")
+
     def dsn_for(
         self, user: str, password: str | None = None, *, over_socket: bool = False, **options: str | int
     ) -> str:
