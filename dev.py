@@ -4,7 +4,7 @@
   demo [--dsn DSN]       see pgproto at work, on a PostgreSQL of its own or on yours
   test [PYTEST ARGS]     run the tests, with real servers
   check                  run the linters and type checkers
-  bench [ARGS]           measure against other drivers
+  bench NAME [ARGS]      measure, against other drivers too
   fuzz [--long]          feed it garbage, for seconds or for hours
   servers [WHICH ...]    list the servers there are; fetch some: a major version such as 18, or pgbouncer
 
@@ -217,23 +217,23 @@ def python(*arguments: object, **variables: str) -> int:
 def demo(arguments: list[str]) -> int:
     """Show pgproto at work."""
     ensure_environment()
-    return with_server("tests.support.demo", arguments)
+    if not any(argument == "--dsn" or argument.startswith("--dsn=") for argument in arguments):
+        if "PGPROTO_DSN" not in os.environ:
+            return python(
+                "-m", "tests.support.with_server", "tests.support.demo", "--dsn", "{dsn}", *arguments
+            )
+        arguments = ["--dsn", os.environ["PGPROTO_DSN"], *arguments]
+    return python("-m", "tests.support.demo", *arguments)
 
 
 def bench(arguments: list[str]) -> int:
-    """Measure against other drivers."""
+    """Measure; a benchmark finds its server in $PGPROTO_DSN."""
+    names = sorted(path.stem for path in ROOT.glob("benchmarks/[a-z]*.py"))
+    if not arguments or arguments[0] not in names:
+        raise Failure(f"bench takes the name of a benchmark: {', '.join(names)}")
     ensure_environment("bench")
-    return with_server("benchmarks", arguments)
-
-
-def with_server(module: str, arguments: list[str]) -> int:
-    """Run a module of ours with ``--dsn``: as given, from $PGPROTO_DSN, or that of a server we start."""
-    if any(argument == "--dsn" or argument.startswith("--dsn=") for argument in arguments):
-        return python("-m", module, *arguments)
-    dsn = os.environ.get("PGPROTO_DSN")
-    if dsn:
-        return python("-m", module, "--dsn", dsn, *arguments)
-    return python("-m", "tests.support.with_server", module, *arguments)
+    server = () if "PGPROTO_DSN" in os.environ else ("tests.support.with_server",)
+    return python("-m", *server, f"benchmarks.{arguments[0]}", *arguments[1:])
 
 
 def test(arguments: list[str]) -> int:

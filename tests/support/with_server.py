@@ -1,11 +1,13 @@
 """What ``dev.py`` does with servers, in the environment it has made.
 
 ``--list`` tells what there is, ``--fetch WHICH ...`` gets it, and ``MODULE ARGS`` runs a module of ours as a
-program with ``--dsn``, the address of a server that lives as long as it does.
+program, beside a server that lives as long as it does: its address is in $PGPROTO_DSN, and wherever the
+arguments have ``{dsn}``.
 """
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -56,8 +58,9 @@ def _best_installation() -> Installation:
 def _run(module: str, arguments: list[str]) -> int:
     installation = _best_installation()
     with Server(installation.major, installation=installation, say=_say) as server:
-        command = [sys.executable, "-m", module, "--dsn", server.dsn, *arguments]
-        with subprocess.Popen(command) as process:
+        filled = [argument.replace("{dsn}", server.dsn) for argument in arguments]
+        command = [sys.executable, "-m", module, *filled]
+        with subprocess.Popen(command, env={**os.environ, "PGPROTO_DSN": server.dsn}) as process:
             while True:
                 try:
                     return process.wait()
