@@ -64,17 +64,13 @@ LADDER: Final[dict[str, tuple[Encryption, ...]]] = {
 
 
 def worth_the_next_rung(tried: Encryption, error: Exception) -> bool:
-    """Whether an attempt failed in a way that the table's second attempt is for."""
-    match tried:
-        case Encryption.NONE:
-            # A server that wants TLS says so before it authenticates anybody. Of a wrong password, TLS
-            # makes no right one.
-            refused = isinstance(error, PostgresError) and error.untrusted
-            return refused and not isinstance(error, InvalidPassword)
-        case Encryption.OFFERED:
-            return isinstance(error, TLSError)
-        case Encryption.REQUIRED:
-            return False
+    """Whether a first attempt failed in a way that the table's second attempt is for."""
+    if tried is Encryption.OFFERED:
+        return isinstance(error, TLSError)
+    # A server that wants TLS says so before it authenticates anybody. Of a wrong password, TLS makes no
+    # right one.
+    refused = isinstance(error, PostgresError) and error.untrusted
+    return refused and not isinstance(error, InvalidPassword)
 
 
 def open_socket(route: Route) -> Flow[None]:

@@ -48,7 +48,6 @@ _PROTOCOL_3_1: Final = 0x0003_0001
 _NOT_UNDERSTOOD: Final = frozenset({"08P01", "0A000"})
 """protocol_violation and feature_not_supported: what servers answer to a protocol version unknown to them."""
 
-_MAX_STARTUP_SIZE: Final = 10_000
 _MAX_PARAMETERS: Final = 256
 _MAX_PARAMETERS_SIZE: Final = 64 * 1024
 """Characters, names and values together."""
@@ -108,7 +107,7 @@ def start_session(
     link.trusted = channel.trusted
     parameters = {**config.startup_parameters, **more}
     link.now("starting the session")
-    yield from link.send(_startup_message(parameters, version))
+    yield from link.send(messages.StartupMessage(parameters, version))
     message = yield from _first_answer(link, config, version)
     options: tuple[str, ...] = ()
     if isinstance(message, messages.NegotiateProtocolVersion):
@@ -125,17 +124,6 @@ def start_session(
     link.now("waiting for the session to be ready")
     yield from _until_ready(link, session)
     return session
-
-
-def _startup_message(parameters: dict[str, str], version: int) -> messages.StartupMessage:
-    message = messages.StartupMessage(parameters, version)
-    size = len(message.encode())
-    if size > _MAX_STARTUP_SIZE:
-        raise ConfigError(
-            f"the parameters for the server take {size} bytes; PostgreSQL accepts {_MAX_STARTUP_SIZE}. The "
-            f"longest is {max(parameters, key=lambda name: len(parameters[name]))!r}"
-        )
-    return message
 
 
 def _first_answer(link: Link, config: Config, version: int) -> Flow[Message]:
@@ -206,14 +194,15 @@ def _authentication_settings(config: Config, host: HostSpec, channel: Channel) -
 
 def _until_ready(link: Link, session: Session) -> Flow[None]:
     while True:
-        match (yield from link.receive_or_raise()):
-            case messages.ParameterStatus() as message:
-                session.report(message)
-            case messages.BackendKeyData() as message:
-                session.key = message
-            case messages.ReadyForQuery(status):
-                if status != "I":
-                    raise RemoteProtocolError(f"the server begins the session in a transaction ({status!r})")
-                return
-            case message:
-                raise AssertionError(f"the connection accepts no {type(message).__name__} here")
+        message = yield from link.receive_or_raise()
+        if isinstance(message, messages.ParameterStatus):
+            session.report(message)
+        elif isinstance(message, messages.BackendKeyData):
+            session.key = message
+        else:
+            assert isinstance(message, messages.ReadyForQuery), "the connection accepts nothing else here"
+            if message.status != "I":
+                raise RemoteProtocolError(
+                    f"the server begins the session in a transaction ({message.status!r})"
+                )
+            return
