@@ -1,0 +1,251 @@
+"""Arrays: of any element type, in up to six dimensions, with NULLs and lower bounds.
+
+Chapter "Data Types", section "Arrays". An array decodes to a list, of lists where it has several dimensions,
+with None for NULL. An array whose lower bounds are not all 1 decodes to an `Array`, which keeps them.
+
+A parameter may be a list, a tuple or another sequence, a set, or an `Array`. Lists and tuples inside are
+further dimensions, and all must have the same length. Where an element may be a list or a tuple itself (json,
+composites, vectors), the parameter has one dimension, whatever its elements are: pass an `Array` for more.
+
+The binary form (`array_send` in PostgreSQL's source) is the number of dimensions, a flag for NULLs, the OID
+of the element type, length and lower bound of each dimension, and each element behind its length, or behind
+-1.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pgproto.errors import DataError
+from pgproto.types._array_text import array_text, parse_array
+from pgproto.types._codec import (
+    BINARY,
+    MAX_DEPTH,
+    TEXT,
+    Codec,
+    Decode,
+    Encode,
+    container,
+    join_fields,
+    malformed,
+    take_fields,
+    wrong_value,
+)
+from pgproto.types._text_form import text_form
+
+__all__ = ["Array", "array_codec"]
+
+_HEADER: Final = struct.Struct("!iiI")
+_DIMENSION: Final = struct.Struct("!ii")
+_MAX_DIMENSIONS: Final = 6
+_INT32_MAX: Final = 2**31 - 1
+_FREE_LISTS: Final = 64
+_TEXT_LIKE = (str, bytes, bytearray, memoryview)
+
+
+@dataclass(frozen=True, slots=True)
+class Array:
+    """An array with its shape: what a nested list cannot say; immutable.
+
+    Raises:
+        DataError: the lengths do not multiply to the number of elements, or there are more than six
+        dimensions.
+    """
+
+    elements: tuple[Any, ...]
+    """All elements, the last dimension running fastest."""
+    lengths: tuple[int, ...] = ()
+    """The length of each dimension; none means one dimension of all elements."""
+    lower_bounds: tuple[int, ...] = ()
+    """The first subscript of each dimension; none means that all are 1, PostgreSQL's default."""
+
+    def __post_init__(self) -> None:
+        set_field = object.__setattr__
+        set_field(self, "elements", tuple(self.elements))
+        set_field(self, "lengths", tuple(self.lengths) or ((len(self.elements),) if self.elements else ()))
+        set_field(self, "lower_bounds", tuple(self.lower_bounds) or (1,) * len(self.lengths))
+        if len(self.lengths) > _MAX_DIMENSIONS or len(self.lower_bounds) != len(self.lengths):
+            raise DataError(f"an array has up to {_MAX_DIMENSIONS} dimensions, each with one lower bound")
+        expected = math.prod(self.lengths) if self.lengths else 0
+        if min(self.lengths, default=0) < 0 or expected != len(self.elements):
+            raise DataError(f"an array of {self.lengths} has no {len(self.elements)} elements")
+        for length, bound in zip(self.lengths, self.lower_bounds, strict=True):
+            if not -_INT32_MAX - 1 <= bound <= _INT32_MAX - length:
+                raise DataError(f"subscripts from {bound}, for {length} elements, are out of range")
+
+    def to_list(self) -> list[Any]:
+        """The elements as a list, of lists if there are several dimensions."""
+        return _nested(list(self.elements), self.lengths)
+
+    def __str__(self) -> str:
+        elements = [None if element is None else text_form(element).encode() for element in self.elements]
+        return array_text(elements, self.lengths, self.lower_bounds, b",").decode()
+
+
+def _nested(values: list[Any], lengths: Sequence[int]) -> list[Any]:
+    for length in reversed(lengths[1:]):
+        values = [values[start : start + length] for start in range(0, len(values), length)]
+    return values
+
+
+def _shaped(values: list[Any], lengths: tuple[int, ...], lower_bounds: tuple[int, ...]) -> object:
+    if lower_bounds != (1,) * len(lower_bounds):
+        return Array(tuple(values), lengths, lower_bounds)
+    return _nested(values, lengths)
+
+
+def _check_lists(name: str, lengths: tuple[int, ...], size: int) -> None:
+    """Dimensions of length 1 make many lists of few bytes."""
+    lists, total = 0, 1
+    for length in lengths[:-1]:
+        total *= length
+        lists += total
+    if lists > _FREE_LISTS + size * 3 // 4:
+        raise malformed(name, f"{lists} rows in {size} bytes")
+
+
+def _shape(name: str, data: bytes, element_oid: int) -> tuple[tuple[int, ...], tuple[int, ...], int]:
+    """Lengths, lower bounds, and where the elements begin."""
+    if len(data) < _HEADER.size:
+        raise malformed(name, f"{len(data)} bytes, at least {_HEADER.size} expected")
+    dimensions, flags, oid = _HEADER.unpack_from(data)
+    if not 0 <= dimensions <= _MAX_DIMENSIONS or flags not in (0, 1):
+        raise malformed(name, f"{dimensions} dimensions with flags {flags:#x}")
+    if oid != element_oid:
+        raise malformed(name, f"elements of type OID {oid} instead of {element_oid}")
+    start = _HEADER.size + dimensions * _DIMENSION.size
+    if len(data) < start:
+        raise malformed(name, f"{len(data)} bytes for {dimensions} dimensions")
+    pairs = [
+        _DIMENSION.unpack_from(data, _HEADER.size + index * _DIMENSION.size) for index in range(dimensions)
+    ]
+    for length, bound in pairs:
+        if length < 0 or bound > _INT32_MAX - length:
+            raise malformed(name, f"a dimension of length {length} from {bound}")
+    return tuple(length for length, _ in pairs), tuple(bound for _, bound in pairs), start
+
+
+def _uniform(data: bytes, start: int, width: int, count: int) -> bool:
+    """Whether all elements have this width, and none is NULL: then one loop in C unpacks them."""
+    step = width + 4
+    if len(data) - start != count * step:
+        return False
+    return all(
+        data[start + index :: step] == bytes([byte]) * count for index, byte in enumerate((0, 0, 0, width))
+    )
+
+
+def _binary_decoder(name: str, element: Codec) -> Callable[[bytes, int], object]:
+    decode_nested, decode_alone = element.decode_nested, element.decoder(BINARY)
+    element_oid, from_struct = element.oid, element.from_struct
+    item = struct.Struct("!4x" + element.struct_format) if element.struct_format else None
+
+    def decode(data: bytes, depth: int) -> object:
+        if depth > MAX_DEPTH:
+            raise malformed(name, f"nested more than {MAX_DEPTH} deep")
+        lengths, lower_bounds, start = _shape(name, data, element_oid)
+        count = math.prod(lengths) if lengths else 0
+        if count == 0 and lengths:
+            raise malformed(name, "a dimension of length 0")
+        values: list[Any]
+        if item is not None and _uniform(data, start, item.size - 4, count):
+            values = [value for (value,) in item.iter_unpack(data[start:])]
+            if from_struct is not None:
+                values = [from_struct(value) for value in values]
+        else:
+            fields = take_fields(name, data, start, count)
+            if decode_nested is not None:
+                values = [None if field is None else decode_nested(field, depth + 1) for field in fields]
+            else:
+                values = [None if field is None else decode_alone(field) for field in fields]
+        _check_lists(name, lengths, len(data))
+        return _shaped(values, lengths, lower_bounds)
+
+    return decode
+
+
+def _flattened(name: str, value: object, element: Codec) -> Array:
+    """A parameter with its shape."""
+    if isinstance(value, Array):
+        return value
+    if isinstance(value, _TEXT_LIKE) or not isinstance(value, (Sequence, AbstractSet)):
+        raise wrong_value(name, value, "it takes a list, another sequence, a set, or an Array")
+    values: list[Any] = list(value)
+    lengths = [len(values)]
+    while not element.takes_sequences and values and isinstance(values[0], (list, tuple)):
+        width = len(values[0])
+        if any(not isinstance(row, (list, tuple)) or len(row) != width for row in values):
+            raise wrong_value(name, value, "its rows must be lists of the same length")
+        if len(lengths) == _MAX_DIMENSIONS:
+            raise wrong_value(name, value, f"an array has up to {_MAX_DIMENSIONS} dimensions")
+        lengths.append(width)
+        values = [cell for row in values for cell in row]
+    return Array(tuple(values), tuple(lengths)) if values else Array(())
+
+
+def _binary_encoder(name: str, element: Codec) -> Encode:
+    encode_element, element_oid = element.encoder(BINARY), element.oid
+    # struct takes whatever is true for a bool.
+    plain = element.struct_format not in ("", "?") and element.from_struct is None
+    item = struct.Struct("!i" + element.struct_format) if plain else None
+
+    def body(elements: tuple[Any, ...]) -> bytes:
+        if item is not None:
+            pack, width = item.pack, item.size - 4
+            try:
+                return b"".join([pack(width, value) for value in elements])
+            except Exception:  # NULLs are handled below, and what is wrong gets its own message
+                pass
+        return join_fields(name, encode_element, elements)
+
+    def encode(value: object) -> bytes:
+        array = _flattened(name, value, element)
+        nulls = int(any(item is None for item in array.elements))
+        parts = [_HEADER.pack(len(array.lengths), nulls, element_oid)]
+        parts += [_DIMENSION.pack(*pair) for pair in zip(array.lengths, array.lower_bounds, strict=True)]
+        parts.append(body(array.elements))
+        return b"".join(parts)
+
+    return encode
+
+
+def _text_encoder(name: str, element: Codec, delimiter: bytes) -> Encode:
+    encode_element = element.encoder(TEXT)
+
+    def encode(value: object) -> bytes:
+        array = _flattened(name, value, element)
+        texts = [None if item is None else encode_element(item) for item in array.elements]
+        return array_text(texts, array.lengths, array.lower_bounds, delimiter)
+
+    return encode
+
+
+def _text_decoder(name: str, element: Codec, delimiter: bytes) -> Decode:
+    decode_element = element.decoder(TEXT)
+
+    def decode(data: bytes) -> object:
+        texts, lengths, lower_bounds = parse_array(name, data, delimiter)
+        values = [None if text is None else decode_element(text) for text in texts]
+        _check_lists(name, lengths, len(data))
+        return _shaped(values, lengths, lower_bounds)
+
+    return decode
+
+
+def array_codec(oid: int, name: str, element: Codec, delimiter: str = ",") -> Codec:
+    """The codec for arrays of this element; it travels in the format in which the element does."""
+    separator = delimiter.encode()
+    return container(
+        oid,
+        name,
+        (element,),
+        encode_text=_text_encoder(name, element, separator),
+        decode_text=_text_decoder(name, element, separator),
+        encode_binary=lambda: _binary_encoder(name, element),
+        decode_binary=lambda: _binary_decoder(name, element),
+    )

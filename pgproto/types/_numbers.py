@@ -1,0 +1,211 @@
+"""Truth values and numbers of a fixed width: bool, the integers, OIDs and transaction ids, floats.
+
+Chapter "Data Types", sections "Numeric Types", "Boolean Type" and "Object Identifier Types".
+
+Integer types take an `int` or anything with `__index__` (numpy's integers, say), `True` and `False` among
+them, and refuse a float. Floating-point types take whatever has `__float__` or `__index__`: they are inexact
+by nature, and a float4 is rounded as PostgreSQL itself does. A number out of the type's range is an error.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import struct
+from typing import Any, Final
+
+from pgproto.errors import DataError
+from pgproto.types._codec import (
+    Codec,
+    Encode,
+    ascii_text,
+    fixed_width,
+    malformed,
+    shortened,
+    unwrapped,
+    wrong_value,
+)
+
+__all__ = ["NUMBER_CODECS", "float_text", "integer_codec", "parse_float", "parse_integer"]
+
+_INTEGER = re.compile(rb"-?[0-9]{1,20}")
+_FLOAT = re.compile(r"-?(?:[0-9]{1,400}(?:\.[0-9]{0,400})?(?:e[-+]?[0-9]{1,3})?|Infinity)|NaN")
+_FLOAT4: Final = struct.Struct("!f")
+
+
+def parse_integer(name: str, data: bytes, minimum: int, maximum: int) -> int:
+    """The integer that PostgreSQL's text form of one stands for."""
+    if _INTEGER.fullmatch(data) is None:
+        raise malformed(name, f"not an integer: {shortened(data)}")
+    value = int(data)
+    if not minimum <= value <= maximum:
+        raise malformed(name, f"{value} is out of range")
+    return value
+
+
+def integer_codec(oid: int, name: str, code: str, from_struct: Any = None) -> Codec:
+    """A codec for integers of the width and sign that the `struct` code says."""
+    layout = struct.Struct("!" + code)
+    bits = layout.size * 8
+    signed = code.islower()
+    minimum, maximum = (-(1 << bits - 1), (1 << bits - 1) - 1) if signed else (0, (1 << bits) - 1)
+    pack = layout.pack
+
+    def encode(value: object) -> bytes:
+        try:
+            return pack(value)
+        except struct.error:
+            plain = unwrapped(value)
+            if plain is not value:
+                return encode(plain)
+            raise _refused(value) from None
+        except Exception as error:
+            # __index__ is the value's own code.
+            raise wrong_value(name, value, f"its __index__ failed: {type(error).__name__}") from error
+
+    def _refused(value: object) -> DataError:
+        if not hasattr(value, "__index__"):
+            return wrong_value(name, value, "it takes an int")
+        return wrong_value(name, value, f"out of range, {minimum} to {maximum}")
+
+    def encode_text(value: object) -> bytes:
+        return b"%d" % layout.unpack(encode(value))[0]
+
+    def decode_text(data: bytes) -> object:
+        value = parse_integer(name, data, minimum, maximum)
+        return value if from_struct is None else from_struct(value)
+
+    return fixed_width(
+        oid,
+        name,
+        code,
+        encode=encode,
+        encode_text=encode_text,
+        decode_text=decode_text,
+        from_struct=from_struct,
+    )
+
+
+def _encode_bool(value: object) -> bytes:
+    if value is True:
+        return b"\x01"
+    if value is False:
+        return b"\x00"
+    plain = unwrapped(value)
+    if plain is not value:
+        return _encode_bool(plain)
+    raise wrong_value("bool", value, "it takes True or False")
+
+
+def _encode_bool_text(value: object) -> bytes:
+    return b"t" if _encode_bool(value) == b"\x01" else b"f"
+
+
+def _decode_bool_text(data: bytes) -> bool:
+    if data == b"t":
+        return True
+    if data == b"f":
+        return False
+    raise malformed("bool", f"neither t nor f: {shortened(data)}")
+
+
+def float_text(value: float) -> str:
+    """A float8 as PostgreSQL writes it: the shortest digits that give the same number again."""
+    if value != value:
+        return "NaN"
+    if math.isinf(value):
+        return "Infinity" if value > 0 else "-Infinity"
+    text = repr(value)
+    mantissa, _, exponent = text.partition("e")
+    sign = "-" if mantissa[0] == "-" else ""
+    whole, _, fraction = mantissa.lstrip("-").partition(".")
+    fraction = "" if fraction == "0" else fraction
+    digits = (whole + fraction).lstrip("0") or "0"
+    # The power of ten of the first digit: Python and PostgreSQL differ in where "1e15" begins.
+    power = int(exponent or "0") + (
+        len(whole) - 1 if whole != "0" else -1 - len(fraction) + len(fraction.lstrip("0"))
+    )
+    if digits == "0":
+        return sign + "0"
+    digits = digits.rstrip("0")
+    if not -4 <= power < 15:
+        point = "." if len(digits) > 1 else ""
+        return f"{sign}{digits[0]}{point}{digits[1:]}e{power:+03d}"
+    if power < 0:
+        return f"{sign}0.{'0' * (-power - 1)}{digits}"
+    if len(digits) <= power + 1:
+        return sign + digits.ljust(power + 1, "0")
+    return f"{sign}{digits[: power + 1]}.{digits[power + 1 :]}"
+
+
+def parse_float(name: str, text: str) -> float:
+    """The float that PostgreSQL's text form of one stands for."""
+    if _FLOAT.fullmatch(text) is None:
+        raise malformed(name, f"not a number: {shortened(text)}")
+    return float(text)
+
+
+def _float_encoder(name: str, layout: struct.Struct) -> Encode:
+    pack = layout.pack
+
+    def encode(value: object) -> bytes:
+        try:
+            return pack(value)
+        except struct.error:
+            plain = unwrapped(value)
+            if plain is not value:
+                return encode(plain)
+            raise wrong_value(name, value, "it takes a float or an int") from None
+        except OverflowError:
+            raise wrong_value(name, value, "out of range") from None
+        except Exception as error:
+            # __float__ is the value's own code.
+            raise wrong_value(name, value, f"its __float__ failed: {type(error).__name__}") from error
+
+    return encode
+
+
+def _float4_codec() -> Codec:
+    encode = _float_encoder("float4", _FLOAT4)
+
+    def encode_text(value: object) -> bytes:
+        return float_text(_FLOAT4.unpack(encode(value))[0]).encode("ascii")
+
+    def decode_text(data: bytes) -> object:
+        value = parse_float("float4", ascii_text("float4", data))
+        try:
+            # The same number as in binary format: its text form is rounded to fewer digits.
+            return _FLOAT4.unpack(_FLOAT4.pack(value))[0]
+        except OverflowError:
+            raise malformed("float4", f"{shortened(data)} is out of range") from None
+
+    return fixed_width(700, "float4", "f", encode=encode, encode_text=encode_text, decode_text=decode_text)
+
+
+def _float8_codec() -> Codec:
+    layout = struct.Struct("!d")
+    encode = _float_encoder("float8", layout)
+
+    def encode_text(value: object) -> bytes:
+        return float_text(layout.unpack(encode(value))[0]).encode("ascii")
+
+    def decode_text(data: bytes) -> object:
+        return parse_float("float8", ascii_text("float8", data))
+
+    return fixed_width(701, "float8", "d", encode=encode, encode_text=encode_text, decode_text=decode_text)
+
+
+NUMBER_CODECS: Final = (
+    fixed_width(
+        16, "bool", "?", encode=_encode_bool, encode_text=_encode_bool_text, decode_text=_decode_bool_text
+    ),
+    integer_codec(21, "int2", "h"),
+    integer_codec(23, "int4", "i"),
+    integer_codec(20, "int8", "q"),
+    integer_codec(26, "oid", "I"),
+    integer_codec(28, "xid", "I"),
+    integer_codec(29, "cid", "I"),
+    integer_codec(5069, "xid8", "Q"),
+    _float4_codec(),
+    _float8_codec(),
+)

@@ -1,0 +1,59 @@
+"""The text form of rows, `(1,"a b",)`, and the quoting that ranges share with it.
+
+Chapter "Data Types", section "Composite Types", "Composite Type Input and Output Syntax". Quotes and
+backslashes are doubled, and nothing at all between two commas is NULL.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from pgproto.types._codec import malformed, shortened
+
+__all__ = ["FIELD", "field_text", "parse_row", "row_text", "unquoted"]
+
+_BARE = re.compile(rb"[A-Za-z0-9_.+:-]+")
+_SPECIAL = re.compile(rb'(["\\])')
+_ESCAPED = re.compile(rb'""|\\(.)', re.DOTALL)
+
+FIELD = re.compile(rb'"((?:[^"\\]|""|\\.)*)"|([^"\\,()\[\]]*)', re.DOTALL)
+"""A field: quoted, or bare and perhaps empty."""
+
+
+def field_text(text: bytes) -> bytes:
+    """A field or bound, quoted where it has to be."""
+    return text if _BARE.fullmatch(text) else b'"' + _SPECIAL.sub(rb"\1\1", text) + b'"'
+
+
+def unquoted(text: bytes) -> bytes:
+    """What is between the outer quotes, with the inner ones and the backslashes single again."""
+    return _ESCAPED.sub(lambda match: match[1] or b'"', text)
+
+
+def row_text(fields: Iterable[bytes | None]) -> bytes:
+    """The text form of a row of these fields, None for NULL."""
+    return b"(" + b",".join([b"" if field is None else field_text(field) for field in fields]) + b")"
+
+
+def parse_row(name: str, data: bytes) -> list[bytes | None]:
+    """The texts of the fields, None for NULL. `()` is a row of one NULL, or of no fields."""
+    fields: list[bytes | None] = []
+    position = 1
+    if data[:1] != b"(":
+        raise malformed(name, f"no row: {shortened(data)}")
+    while True:
+        match = FIELD.match(data, position)
+        if match is None:
+            raise malformed(name, f"no row at byte {position}: {shortened(data)}")
+        position = match.end()
+        if match[1] is not None:
+            fields.append(unquoted(match[1]))
+        else:
+            fields.append(match[2] or None)
+        mark = data[position : position + 1]
+        position += 1
+        if mark == b")" and position == len(data):
+            return fields
+        if mark != b",":
+            raise malformed(name, f"no row at byte {position - 1}: {shortened(data)}")
