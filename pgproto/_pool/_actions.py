@@ -97,7 +97,9 @@ class Close(Generic[S]):
     graceful: bool
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(
+    slots=True, eq=False
+)  # frozen, it would take three times as long to make, for each caller that waits
 class Grant(Generic[S, W]):
     """Wake the caller: `ticket.session` is its own now (a warm-up's caller just learns that all is ready)."""
 

@@ -48,7 +48,7 @@ class Engine(Ledger[S, W]):
             opening = counts[SlotState.OPENING]
             on_their_way = opening + counts[SlotState.PREPARING]
             crowded = bool(self._crowd) and not self._idle and not on_their_way
-            if len(self._queue) <= on_their_way and self._present() >= self._min_size and not crowded:
+            if len(self._waiting) <= on_their_way and self._present() >= self._min_size and not crowded:
                 return
             if not self._opener.may_begin(now, opening):
                 if self._opener.retry_at > now:
@@ -100,7 +100,7 @@ class Engine(Ledger[S, W]):
                 self._refuse_first(error)
                 self._refuse_warm_ups(error)
             case Blame.SETTINGS if not self._established():
-                while self._queue:
+                while self._waiting:
                     self._refuse_first(error)
                 self._refuse_warm_ups(error)
             case Blame.SETTINGS:
@@ -134,7 +134,7 @@ class Engine(Ledger[S, W]):
     def _serve(self, now: float) -> None:
         """Give the first in the queue what there is, as long as there is something."""
         self._shed(now)
-        while self._queue:
+        while self._waiting:
             slot = self._find(self._queue.first().kind, now)
             if slot is None:
                 return
@@ -145,11 +145,11 @@ class Engine(Ledger[S, W]):
         idle = self._idle
         while idle and not self._fit(idle[-1], now):
             self._retire(idle.pop(), now)
-        if idle and now < idle[-1].ready_until and Hook.BEFORE_ACQUIRE not in self._config.hooks:
+        if idle and now < idle[-1].ready_until and not self._runs_before_acquire:
             return idle.pop()
         if kind is TicketKind.SHARED and (slot := self._find_shared(now)) is not None:
             return slot
-        while idle and self._counts[SlotState.PREPARING] < len(self._queue):
+        while idle and self._counts[SlotState.PREPARING] < len(self._waiting):
             self._prepare(idle.pop(), now)
         return None
 
@@ -158,7 +158,8 @@ class Engine(Ledger[S, W]):
         ring = self._ring
         while ring:
             slot = ring[0]
-            if slot.shared and slot.holders < self._config.multiplex and now < slot.expires_at:
+            room = slot.shared and slot.holders < self._config.multiplex
+            if room and now < slot.expires_at and not slot.changed:
                 ring.rotate(-1)
                 return slot
             ring.popleft().listed = False
@@ -182,9 +183,9 @@ class Engine(Ledger[S, W]):
             self._retire(slot, now)
             return
         self._shed(now)
-        if not self._queue:
+        if not self._waiting:
             self._park(slot, now)
-        elif Hook.BEFORE_ACQUIRE in self._config.hooks and not slot.prepared:
+        elif self._runs_before_acquire and not slot.prepared:
             self._move(slot, SlotState.PREPARING)
             self._run_hook(slot, Hook.BEFORE_ACQUIRE, now)
         else:
@@ -218,7 +219,8 @@ class Engine(Ledger[S, W]):
         ticket.slot = slot
         ticket.leased_at = now
         self._leases[ticket] = None
-        self._want(now + self._leak_after)
+        if self._leak_after < inf:
+            self._want(now + self._leak_after)
         if slot.state is not SlotState.LEASED:
             self._move(slot, SlotState.LEASED)
         slot.prepared = False

@@ -32,8 +32,6 @@ __all__ = ["Ledger", "Phase"]
 S = TypeVar("S")
 W = TypeVar("W")
 
-_IN_TRANSIT = (SlotState.OPENING, SlotState.PREPARING, SlotState.RESETTING, SlotState.CLOSING)
-
 
 class Phase(enum.Enum):
     """How far the pool itself has come."""
@@ -52,6 +50,8 @@ class Ledger(Generic[S, W]):
         self._random: Final = random
         self._check_after: Final = or_inf(config.check_after)
         self._leak_after: Final = or_inf(config.leak_after)
+        self._runs_before_acquire: Final = Hook.BEFORE_ACQUIRE in config.hooks
+        self._runs_after_release: Final = Hook.AFTER_RELEASE in config.hooks
         self._min_size = config.min_size
         self._max_size = config.max_size
         self._phase = Phase.NEW
@@ -65,11 +65,11 @@ class Ledger(Generic[S, W]):
         self._ring: deque[Slot[S]] = deque()
         self._crowd = 0  # one-shot requests that came to a session that others had already
         self._queue: Queue[S, W] = Queue()
+        self._waiting = self._queue.order
         self._warm_ups: list[Ticket[S, W]] = []
         self._leases: dict[Ticket[S, W], None] = {}  # in the order in which they began
         self._leaked: set[Ticket[S, W]] = set()
-        # Idle and leased slots are counted by the containers that they are in.
-        self._counts = dict.fromkeys(_IN_TRANSIT, 0)
+        self._counts = [0] * len(SlotState)  # of the slots in each state
         self._opener = Opener(config.max_connecting, config.first_delay, config.longest_delay, random)
         self._shedder = (
             None if config.shed_target is None else Shedder(config.shed_target, config.shed_interval)
@@ -83,11 +83,8 @@ class Ledger(Generic[S, W]):
     # --- Small things ------------------------------------------------------------------------------------
 
     def _move(self, slot: Slot[S], state: SlotState) -> None:
-        counts = self._counts
-        if slot.state in counts:
-            counts[slot.state] -= 1
-        if state in counts:
-            counts[state] += 1
+        self._counts[slot.state] -= 1
+        self._counts[state] += 1
         slot.state = state
 
     def _want(self, time: float) -> None:
@@ -112,9 +109,6 @@ class Ledger(Generic[S, W]):
         """The slots that have a session that is not on its way out."""
         return self._present() - self._counts[SlotState.OPENING]
 
-    def _in_use(self) -> int:
-        return len(self._slots) - len(self._idle) - sum(self._counts.values())
-
     def _fit(self, slot: Slot[S], now: float) -> bool:
         """Whether the session may be lent to somebody."""
         return now < slot.expires_at and self._phase is Phase.OPEN and self._present() <= self._max_size
@@ -127,7 +121,8 @@ class Ledger(Generic[S, W]):
             and self._present() <= self._max_size
             and config.recycle == "fast"
             and config.reset is None
-            and not config.hooks & {Hook.BEFORE_ACQUIRE, Hook.AFTER_RELEASE}
+            and not self._runs_before_acquire
+            and not self._runs_after_release
             and self._shedder is None
         )
 
@@ -221,11 +216,11 @@ class Ledger(Generic[S, W]):
         self._actions.append(Refuse(ticket, error))
 
     def _refuse_first(self, error: BaseException) -> None:
-        if self._queue:
+        if self._waiting:
             self._refuse(self._queue.first(), error)
 
     def _refuse_all(self, error: BaseException) -> None:
-        for ticket in self._queue:
+        for ticket in list(self._waiting):
             self._refuse(ticket, error)
         self._refuse_warm_ups(error)
 
@@ -238,7 +233,7 @@ class Ledger(Generic[S, W]):
         """Turn away those whom an overloaded pool keeps waiting too long."""
         if self._shedder is None:
             return
-        while self._queue and self._shedder.is_too_late(now - self._queue.first().asked_at):
+        while self._waiting and self._shedder.is_too_late(now - self._queue.first().asked_at):
             self._counters.requests_shed += 1
             self._refuse_first(PoolTimeout(f"the pool is overloaded: {self._situation(now)}"))
 
@@ -248,8 +243,8 @@ class Ledger(Generic[S, W]):
     def _situation(self, now: float) -> str:
         """What a caller who got no session has to know about the pool."""
         parts = [
-            f"{len(self._slots)} of at most {self._max_size} sessions exist, {self._in_use()} in use",
-            f"{len(self._queue)} callers waiting",
+            f"{len(self._slots)} of at most {self._max_size} sessions exist, {self._counts[SlotState.LEASED]} in use",
+            f"{len(self._waiting)} callers waiting",
         ]
         if opening := self._counts[SlotState.OPENING]:
             parts.append(f"{opening} being opened")

@@ -46,6 +46,7 @@ action is carried out. It may be called from within whatever an action sets off.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from math import inf
 from typing import TypeVar
 
@@ -207,7 +208,7 @@ class PoolMachine(Upkeep[S, W]):
         if shared and self._config.multiplex > 1:
             kind = TicketKind.SHARED
         ticket = self._ticket(kind, now, timeout)
-        if self._direct and self._idle and not self._queue:
+        if self._direct and self._idle and not self._waiting:
             slot = self._idle[-1]
             if now < slot.ready_until:
                 self._idle.pop()
@@ -220,13 +221,14 @@ class PoolMachine(Upkeep[S, W]):
         if self._phase is not Phase.OPEN:
             self._counters.requests_num -= 1
             raise self._not_open()
-        if not self._queue and (slot := self._find(ticket.kind, now)) is not None:
+        if not self._waiting and (slot := self._find(ticket.kind, now)) is not None:
             self._lease(ticket, slot, now)
             self._grow(now)
             return
         self._counters.requests_queued += 1
         self._queue.join(ticket)
-        self._settle(now)
+        if self._idle or len(self._slots) < self._max_size or self._shedder is not None:
+            self._settle(now)
         if ticket.state is TicketState.WAITING:
             if (refusal := self._immediate_refusal(ticket, now)) is not None:
                 self._queue.leave(ticket)
@@ -241,7 +243,7 @@ class PoolMachine(Upkeep[S, W]):
             self._counters.requests_timeouts += 1
             return self._timeout(ticket, now)
         on_their_way = self._counts[SlotState.OPENING] + self._counts[SlotState.PREPARING]
-        if most is not None and len(self._queue) - on_their_way > most:
+        if most is not None and len(self._waiting) - on_their_way > most:
             self._counters.requests_shed += 1
             return PoolTimeout(
                 f"max_waiting, {most}, callers wait for a session already: {self._situation(now)}"
@@ -281,6 +283,7 @@ class PoolMachine(Upkeep[S, W]):
             else:
                 self._counters.requests_abandoned += 1
                 self._queue.leave(ticket)
+                self._settle(now)  # who comes next may be content with less
 
     def put_back(self, ticket: Ticket[S, W], now: float, report: Report = LOST) -> None:
         """The session was dead when the caller got it: the caller goes back to the front of the queue.
@@ -315,15 +318,20 @@ class PoolMachine(Upkeep[S, W]):
             self._weigh_report(slot, report, now)
             if report.status != "I":
                 slot.spoil(broken=True)
-            if self._queue:
+            slot.changed = slot.changed or report.changed
+            if self._waiting:
                 self._settle(now)
             return
-        if report is CLEAN and self._direct and now < slot.expires_at and not self._queue:
-            slot.state = _IDLE
-            slot.idle_since = now
-            slot.ready_until = min(slot.expires_at, now + self._check_after)
-            self._idle.append(slot)
-            self._want(now + slot.idle_limit)
+        if slot.changed:
+            slot.changed = False
+            report = replace(report, changed=True)
+        if report is CLEAN and self._direct and now < slot.expires_at:
+            if not self._waiting:
+                self._park(slot, now)
+                return
+            self._hand_over(slot, now)
+            if self._config.multiplex > 1:
+                self._serve(now)
             return
         self._take_back(slot, report, now)
         self._settle(now)
@@ -376,12 +384,12 @@ class PoolMachine(Upkeep[S, W]):
         waits[0] += counters.requests_num - counters.requests_queued  # these did not wait at all
         return PoolStatus(
             size=len(self._slots),
-            idle=len(self._idle),
-            in_use=self._in_use(),
+            idle=counts[SlotState.IDLE],
+            in_use=counts[SlotState.LEASED],
             opening=counts[SlotState.OPENING],
             resetting=counts[SlotState.RESETTING] + counts[SlotState.PREPARING],
             closing=counts[SlotState.CLOSING],
-            waiting=len(self._queue),
+            waiting=len(self._waiting),
             min_size=self._min_size,
             max_size=self._max_size,
             holders=len(self._leases),
@@ -421,7 +429,7 @@ class PoolMachine(Upkeep[S, W]):
         return [
             SessionStatus(
                 number=slot.number,
-                state=slot.state.value,
+                state=slot.state.name.lower(),
                 generation=slot.generation,
                 age=None if slot.opened_at is None else now - slot.opened_at,
                 uses=slot.uses,

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
 from heapq import heapify, heappop, heappush
 from math import inf
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from pgproto._pool._slots import Ticket, TicketState
 
@@ -21,40 +20,32 @@ _SLACK = 64
 class Queue(Generic[S, W]):
     """First come, first served; anybody may leave. Every operation is O(log n) or better."""
 
-    __slots__ = ("_deadlines", "_order", "_serial")
+    __slots__ = ("_deadlines", "_serial", "order")
 
     def __init__(self) -> None:
         # An OrderedDict, because a dict looks past the gaps of all that have left to find its first key.
-        self._order: OrderedDict[Ticket[S, W], None] = OrderedDict()
+        self.order: Final[OrderedDict[Ticket[S, W], None]] = OrderedDict()
+        """Who waits, in the order of arrival; to be read only."""
         # Those who have left stay in the heap until their time comes, or until they are the most of it.
         self._deadlines: list[tuple[float, int, Ticket[S, W]]] = []
         self._serial = 0
 
-    def __len__(self) -> int:
-        return len(self._order)
-
-    def __bool__(self) -> bool:
-        return bool(self._order)
-
-    def __iter__(self) -> Iterator[Ticket[S, W]]:
-        return iter(list(self._order))
-
     def join(self, ticket: Ticket[S, W]) -> None:
         """Take the last place."""
-        self._order[ticket] = None
+        self.order[ticket] = None
         self.watch(ticket)
 
     def rejoin(self, ticket: Ticket[S, W]) -> None:
         """Take the place that the time of arrival earns: for who had its turn, and got nothing."""
-        behind = [other for other in self._order if other.asked_at >= ticket.asked_at]
+        behind = [other for other in self.order if other.asked_at >= ticket.asked_at]
         self.join(ticket)
         for other in behind:
-            self._order.move_to_end(other)
+            self.order.move_to_end(other)
 
     def watch(self, ticket: Ticket[S, W]) -> None:
         """See to the ticket's deadline only."""
         if ticket.deadline < inf:
-            if len(self._deadlines) > 2 * len(self._order) + _SLACK:
+            if len(self._deadlines) > 2 * len(self.order) + _SLACK:
                 waiting = TicketState.WAITING
                 self._deadlines = [entry for entry in self._deadlines if entry[2].state is waiting]
                 heapify(self._deadlines)
@@ -63,11 +54,11 @@ class Queue(Generic[S, W]):
 
     def first(self) -> Ticket[S, W]:
         """Whose turn it is."""
-        return next(iter(self._order))
+        return next(iter(self.order))
 
     def leave(self, ticket: Ticket[S, W]) -> None:
         """Give up the place, if the ticket has one."""
-        self._order.pop(ticket, None)
+        self.order.pop(ticket, None)
 
     def next_deadline(self) -> float:
         """When somebody's time is up; infinity if nobody's ever is."""

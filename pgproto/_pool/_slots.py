@@ -27,21 +27,21 @@ W = TypeVar("W")
 """The type of what a waiting caller waits for: a future, an event."""
 
 
-class SlotState(enum.Enum):
+class SlotState(enum.IntEnum):
     """What a slot is doing. Every slot is in exactly one of these."""
 
-    OPENING = "opening"
+    OPENING = 0
     """Connecting, with the hooks before and after it."""
-    IDLE = "idle"
-    LEASED = "leased"
+    IDLE = 1
+    LEASED = 2
     """In the hands of one caller, or of several one-shot requests."""
-    PREPARING = "preparing"
+    PREPARING = 3
     """Checked, or in the before_acquire hook, because somebody waits for a session."""
-    RESETTING = "resetting"
+    RESETTING = 4
     """Reset after a lease, or in the after_release hook."""
-    CLOSING = "closing"
+    CLOSING = 5
     """On its way out; it counts until its socket is closed."""
-    GONE = "gone"
+    GONE = 6
 
 
 class Slot(Generic[S]):
@@ -50,6 +50,7 @@ class Slot(Generic[S]):
     __slots__ = (
         "attempt",
         "broken",
+        "changed",
         "expires_at",
         "generation",
         "holders",
@@ -90,6 +91,8 @@ class Slot(Generic[S]):
         self.step_deadline = inf
         self.broken = False
         """True if the session is known to be unusable: there is no point in saying goodbye to the server."""
+        self.changed = False
+        """True if one of several one-shot requests has left something behind: no more may join."""
         self.prepared = False
         """True from the before_acquire hook to the lease that it was run for."""
 
@@ -126,7 +129,7 @@ class Slot(Generic[S]):
         return now >= self.expires_at > -inf
 
     def __repr__(self) -> str:
-        return f"<Slot {self.number} {self.state.value}>"
+        return f"<Slot {self.number} {self.state.name.lower()}>"
 
 
 class TicketKind(enum.Enum):

@@ -43,7 +43,7 @@ class Upkeep(Engine[S, W]):
         self._begin(slot, step, self._config.reset_timeout, now)
 
     def _finish_recycling(self, slot: Slot[S], now: float) -> None:
-        if Hook.AFTER_RELEASE in self._config.hooks and self._fit(slot, now):
+        if self._runs_after_release and self._fit(slot, now):
             self._move(slot, SlotState.RESETTING)
             self._run_hook(slot, Hook.AFTER_RELEASE, now)
         else:

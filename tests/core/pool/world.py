@@ -1,0 +1,395 @@
+"""A world for the pool machine: clients, sessions and a clock, and what must be true of them at every instant.
+
+The world carries out the machine's actions as a transport would, but lets a test decide when a step is done and
+how it went. It keeps its own record of each session, from nothing but what it did to it itself, so it does not
+take the machine's word for anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from math import inf
+from typing import TypeAlias
+
+from pgproto._pool import (
+    CLEAN,
+    Action,
+    Check,
+    Close,
+    Closed,
+    Grant,
+    Hook,
+    Open,
+    PoolConfig,
+    PoolMachine,
+    Refuse,
+    Report,
+    ReportLeak,
+    Reset,
+    RunHook,
+    Slot,
+    SlotState,
+    Step,
+    Ticket,
+    TicketKind,
+    TicketState,
+    WakeAt,
+)
+from pgproto._pool._ledger import Phase
+from pgproto.errors import AdminShutdown, PoolClosed, PoolTimeout, QueryTimeout
+
+__all__ = ["FATAL", "Machine", "Person", "Record", "Turn", "World"]
+
+
+@dataclass(slots=True)
+class Record:
+    """What the world knows of one slot's session."""
+
+    born: float | None = None
+    """When it opened; None if there is no socket."""
+    transaction: bool = False
+    changed: bool = False
+    unfit: str = ""
+    """Why it must never be lent again."""
+    lent_to: int = 0
+    """How many callers have it."""
+    exclusive: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class Person:
+    """Stands for what a caller waits for."""
+
+    outcome: str = ""
+
+
+Machine: TypeAlias = PoolMachine[Record, Person]
+Turn: TypeAlias = Ticket[Record, Person]
+
+FATAL = Report(status="I", closed=True, error=AdminShutdown("terminating connection"))
+"""The server is shutting down."""
+
+
+def highest() -> float:
+    """The largest number that chance may come up with, so that times stay whole numbers."""
+    return 1.0
+
+
+@dataclass(slots=True, eq=False)
+class World:
+    """A pool, who uses it, and the clock."""
+
+    machine: Machine
+    now: float = 0.0
+    wake: float = inf
+    waiting: list[Turn] = field(default_factory=list[Turn])
+    """Who waits, in the order of arrival."""
+    holding: dict[Turn, Slot[Record]] = field(default_factory=dict[Turn, Slot[Record]])
+    """Who has a session, and where."""
+    warming: list[Turn] = field(default_factory=list[Turn])
+    steps: dict[Slot[Record], Step[Record]] = field(default_factory=dict[Slot[Record], Step[Record]])
+    """What is under way."""
+    records: dict[Slot[Record], Record] = field(default_factory=dict[Slot[Record], Record])
+    closed: bool = False
+    refusals: list[BaseException] = field(default_factory=list[BaseException])
+    leaks: list[Turn] = field(default_factory=list[Turn])
+    log: list[Action[Record, Person]] | None = None
+    """All actions so far, if somebody wants them."""
+
+    @staticmethod
+    def make(config: PoolConfig, random: Callable[[], float] = highest, *, log: bool = False) -> World:
+        """A world with a new pool."""
+        return World(PoolMachine(config, random), log=[] if log else None)
+
+    # --- What a transport does ---------------------------------------------------------------------------
+
+    def settle(self) -> None:
+        """Carry out what the machine asks for; steps begin, and stay under way."""
+        for action in self.machine.actions():
+            if self.log is not None:
+                self.log.append(action)
+            match action:
+                case Open() | Check() | Reset() | RunHook() | Close():
+                    self._begin(action)
+                case Grant(ticket):
+                    self._granted(ticket)
+                case Refuse(ticket, error):
+                    self._refused(ticket, error)
+                case ReportLeak(ticket):
+                    self.leaks.append(ticket)
+                case WakeAt(time):
+                    assert time < self.wake, "asks to be woken later than it has to be"
+                    self.wake = time
+                case Closed():
+                    self.closed = True
+        for ticket, slot in list(self.holding.items()):
+            if ticket.state is TicketState.REVOKED:
+                assert is_forced(self.steps.get(slot)), "taken away, and left open"
+                del self.holding[ticket]
+                self.records[slot].lent_to -= 1
+
+    def _begin(self, step: Step[Record]) -> None:
+        slot = step.slot
+        if slot in self.steps:
+            assert isinstance(step, Close), "two steps at a time on one slot"
+            assert not step.graceful, "a polite goodbye in the middle of something"
+        record = self.records.get(slot)
+        if record is None:
+            assert isinstance(step, Open) or is_hook(step, Hook.BEFORE_CONNECT)
+            record = self.records[slot] = Record()
+            limit = self.machine._max_size
+            assert len(self.records) <= limit, "more connections than max_size"
+        if isinstance(step, Open):
+            assert record.born is None, "connects twice"
+        if not is_forced(step):
+            assert record.lent_to == 0, "works on a session that somebody has"
+        self.steps[slot] = step
+
+    def _granted(self, ticket: Turn) -> None:
+        if ticket.kind is TicketKind.WARM_UP:
+            self.warming.remove(ticket)
+            assert self.machine.status(self.now).size >= self.machine._min_size
+            return
+        assert ticket is self.waiting[0], "somebody was overtaken"
+        del self.waiting[0]
+        self._lent(ticket)
+
+    def _lent(self, ticket: Turn) -> None:
+        assert ticket.state is TicketState.LEASED
+        slot = ticket.slot
+        assert slot is not None
+        record = self.records[slot]
+        assert ticket.session is record, "not the slot's own session"
+        self._fit_for_use(slot, record)
+        exclusive = ticket.kind is TicketKind.EXCLUSIVE
+        if record.lent_to:
+            assert not exclusive, "lent while others have it"
+            assert not record.exclusive, "joined somebody's own session"
+        record.lent_to += 1
+        record.exclusive = exclusive
+        most = 1 if exclusive else self.machine._config.multiplex
+        assert record.lent_to <= most, "too many on one session"
+        self.holding[ticket] = slot
+
+    def _refused(self, ticket: Turn, error: BaseException) -> None:
+        assert ticket.state is TicketState.ENDED
+        (self.warming if ticket.kind is TicketKind.WARM_UP else self.waiting).remove(ticket)
+        if isinstance(error, PoolTimeout) and "overloaded" not in str(error):
+            assert ticket.deadline <= self.now, "refused before its time"
+        self.refusals.append(error)
+
+    def _fit_for_use(self, slot: Slot[Record], record: Record) -> None:
+        assert record.born is not None, "there is no session"
+        assert slot not in self.steps, "busy with something"
+        assert not record.unfit, f"not fit for use: {record.unfit}"
+        assert not record.transaction, "a transaction is open"
+        assert not record.changed, "settings were left behind"
+        lifetime = self.machine._config.max_lifetime
+        assert lifetime is None or self.now < record.born + lifetime, "too old"
+
+    # --- What callers do ---------------------------------------------------------------------------------
+
+    def open(self, timeout: float | None = None) -> Turn:
+        ticket = self.machine.open(self.now, timeout)
+        self.warming.append(ticket)
+        self.settle()
+        return ticket
+
+    def acquire(self, *, shared: bool = False, timeout: float | None = None) -> Turn:
+        """One more caller, who gets a session at once, or waits. May raise as the machine does."""
+        try:
+            ticket = self.machine.acquire(self.now, timeout, shared=shared)
+        except (PoolTimeout, PoolClosed):
+            self.settle()
+            raise
+        if ticket.slot is not None:
+            assert not self.waiting, "somebody was overtaken"
+            self._lent(ticket)
+        else:
+            ticket.waiter = Person()
+            self.waiting.append(ticket)
+        self.settle()
+        return ticket
+
+    def release(self, ticket: Turn, report: Report = CLEAN) -> None:
+        self._comes_back(ticket, report)
+        self.machine.release(ticket, self.now, report)
+        self.settle()
+
+    def abandon(self, ticket: Turn) -> None:
+        if ticket in self.holding:
+            self._comes_back(ticket, CLEAN)
+        elif ticket in self.waiting:
+            self.waiting.remove(ticket)
+        elif ticket in self.warming:
+            self.warming.remove(ticket)
+        self.machine.abandon(ticket, self.now)
+        assert ticket.state is TicketState.ENDED
+        self.settle()
+
+    def put_back(self, ticket: Turn) -> None:
+        """The session was dead when the caller got it."""
+        self._comes_back(ticket, Report(closed=True))
+        earlier = [other for other in self.waiting if other.asked_at < ticket.asked_at]
+        self.waiting.insert(len(earlier), ticket)
+        self.machine.put_back(ticket, self.now)
+        self.settle()
+
+    def _comes_back(self, ticket: Turn, report: Report) -> None:
+        slot = self.holding.pop(ticket)
+        assert ticket.slot is slot
+        record = self.records[slot]
+        record.lent_to -= 1
+        record.transaction |= report.status != "I"
+        record.changed |= report.changed
+        self._learn(slot, report)
+        if report.busy and not record.lent_to:
+            record.unfit = record.unfit or "requests outstanding"
+        if record.transaction and record.lent_to:
+            record.unfit = record.unfit or "a transaction around others' requests"
+
+    def _learn(self, slot: Slot[Record], report: Report) -> None:
+        if report.closed:
+            self.records[slot].unfit = "closed"
+        elif isinstance(report.error, QueryTimeout):
+            self.records[slot].unfit = "a request timed out"
+        if isinstance(report.error, AdminShutdown) and slot.generation == self.machine._generation:
+            self.retire_all()
+
+    def retire_all(self) -> None:
+        """No session that exists now, or is being opened, may be lent again."""
+        for record in self.records.values():
+            record.unfit = record.unfit or "of an older generation"
+
+    # --- What befalls sessions ---------------------------------------------------------------------------
+
+    def finish(
+        self, slot: Slot[Record], error: BaseException | None = None, report: Report = CLEAN
+    ) -> None:
+        """What is under way on a slot is done."""
+        step = self.steps.pop(slot)
+        record = self.records[slot]
+        if isinstance(step, Close) or (error is not None and isinstance(step, Open)):
+            del self.records[slot]
+        elif error is not None and is_hook(step, Hook.BEFORE_CONNECT):
+            del self.records[slot]
+        elif isinstance(step, Open):
+            record.born = self.now
+            slot.session = record
+        elif isinstance(step, Reset) and error is None:
+            record.transaction = False
+            record.changed = record.changed and not step.forgets_settings
+        elif error is not None and not is_hook(step, Hook.BEFORE_CLOSE):
+            record.unfit = "something failed on it"
+        self.machine.finished(step, self.now, error, report)
+        self.settle()
+
+    def lose(self, slot: Slot[Record], report: Report) -> None:
+        """The session's socket ends, and its owner sees it."""
+        if self.records[slot].born is not None:
+            self._learn(slot, report)
+        self.machine.session_lost(slot, self.now, report)
+        self.settle()
+
+    def pass_time(self, seconds: float, *, late: bool = False) -> None:
+        """Let time go by; the timer rings when it has to, unless it is late."""
+        self.now += seconds
+        if not late:
+            self.ring()
+
+    def ring(self) -> None:
+        if self.wake <= self.now:
+            self.wake = inf
+            self.machine.tick(self.now)
+            self.settle()
+
+    def run(self) -> None:
+        """Let everything that is under way succeed, and what follows from it."""
+        while self.steps:
+            self.finish(next(iter(self.steps)))
+
+    # --- What must be true ---------------------------------------------------------------------------------
+
+    def check(self) -> None:
+        """Everything that has to hold between two events."""
+        machine = self.machine
+        self._check_accounts()
+        self._check_queue()
+        assert machine._next_time(self.now) >= self.wake or self.wake <= self.now, "a timer is missing"
+        for slot in machine._idle:
+            self._fit_for_use_later(slot)
+        if machine._phase is Phase.CLOSING:
+            assert not self.waiting
+            assert not self.warming
+            assert machine._slots, "closed, and nobody was told"
+            if self.now >= machine._close_by and self.wake > self.now:
+                assert all(is_forced(self.steps.get(slot)) for slot in machine._slots)
+        assert self.closed == (machine._phase is Phase.CLOSED)
+        if self.closed:
+            assert not self.records
+            assert not self.holding
+
+    def _check_accounts(self) -> None:
+        machine = self.machine
+        status = machine.status(self.now)
+        assert set(machine._slots) == set(self.records), "slots are not what there is"
+        parts = (status.idle, status.in_use, status.opening, status.resetting, status.closing)
+        assert sum(parts) == status.size
+        states = [slot.state for slot in machine._slots]
+        assert parts == (
+            states.count(SlotState.IDLE),
+            states.count(SlotState.LEASED),
+            states.count(SlotState.OPENING),
+            states.count(SlotState.RESETTING) + states.count(SlotState.PREPARING),
+            states.count(SlotState.CLOSING),
+        )
+        for slot in machine._slots:
+            assert slot.step is self.steps.get(slot)
+            assert slot.holders == self.records[slot].lent_to
+            assert (slot.state is SlotState.LEASED) == (slot.holders > 0)
+            assert (slot.state in (SlotState.IDLE, SlotState.LEASED)) == (slot.step is None)
+        assert set(machine._leases) == set(self.holding)
+        crowd = len(self.holding) - status.in_use
+        assert machine._crowd == crowd
+        assert len(set(machine._idle)) == len(machine._idle)
+
+    def _check_queue(self) -> None:
+        machine = self.machine
+        assert list(machine._waiting) == self.waiting
+        for ticket in self.waiting:
+            assert ticket.state is TicketState.WAITING
+            assert ticket.deadline > self.now or self.wake <= self.now, "waits for ever"
+        if machine._phase is not Phase.OPEN:
+            return
+        counts = machine._counts
+        on_their_way = counts[SlotState.OPENING] + counts[SlotState.PREPARING]
+        missing = len(self.waiting) - on_their_way
+        if missing > 0:
+            assert not machine._idle, "somebody waits for a session that nobody uses"
+            if self.waiting[0].kind is TicketKind.SHARED:
+                assert machine._find_shared(self.now) is None, "somebody waits where there is room"
+        if missing > 0 or machine._present() < machine._min_size:
+            full = len(machine._slots) >= machine._max_size
+            may = machine._opener.may_begin(self.now, counts[SlotState.OPENING])
+            assert full or not may or self.wake <= self.now, "nobody opens what is missing"
+        opener = machine._opener
+        if self.waiting and not self.steps and not self.holding:
+            assert opener.retry_at >= self.wake or self.wake <= self.now, "nobody will try again"
+        if opener.failures:
+            current = [s for s in machine._slots if s.state is SlotState.OPENING and s.attempt == opener.run]
+            assert len(current) <= 1, "more than one prober"
+
+    def _fit_for_use_later(self, slot: Slot[Record]) -> None:
+        record = self.records[slot]
+        assert record.lent_to == 0
+        if self.wake > self.now:
+            self._fit_for_use(slot, record)
+
+
+def is_hook(step: Step[Record] | None, hook: Hook) -> bool:
+    return isinstance(step, RunHook) and step.hook is hook
+
+
+def is_forced(step: Step[Record] | None) -> bool:
+    return isinstance(step, Close) and not step.graceful
