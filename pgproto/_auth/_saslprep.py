@@ -47,16 +47,19 @@ def password_bytes(password: str) -> bytes:
 
 
 def saslprep(password: str) -> str | None:
-    """Return the password as SASLprep prepares it; None if it refuses: the password counts as it stands."""
+    """Return the password as SASLprep prepares it; None if it refuses: the password counts as it stands.
+
+    Like PostgreSQL, and unlike the letter of RFC 4013, it looks for what is prohibited before it normalises.
+    """
     mapped = "".join(
         " " if stringprep.in_table_c12(character) else character
         for character in password
-        if not stringprep.in_table_b1(character)
+        # U+200B is in both tables; PostgreSQL counts it as a space.
+        if stringprep.in_table_c12(character) or not stringprep.in_table_b1(character)
     )
-    prepared = unicodedata.normalize("NFKC", mapped)
-    if not prepared or _prohibited(prepared) or _mixes_directions(prepared):
+    if not mapped or _prohibited(mapped) or _mixes_directions(mapped):
         return None
-    return prepared
+    return unicodedata.normalize("NFKC", mapped)
 
 
 def _prohibited(text: str) -> bool:

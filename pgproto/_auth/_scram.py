@@ -27,6 +27,7 @@ import re
 from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final, Protocol, cast
 
 from pgproto._auth._saslprep import password_bytes, saslprep
@@ -69,8 +70,8 @@ class _Client(Protocol):
     def set_server_final(self, message: str, /) -> None: ...
 
 
-class _RawPassword:
-    """A password that counts as it stands, for scramp, which uses its client's `password` as `bytes(...)`."""
+class _PasswordBytes:
+    """A password that needs no preparation, for scramp, which takes its client's `password` as `bytes(...)`."""
 
     __slots__ = ("_data",)
 
@@ -93,20 +94,21 @@ def _make_client(
 ) -> _Client:
     if isinstance(secret, ScramKeys):
         return KeyClient(mechanism, username, secret, nonce, binding)
-    make, _ = _scramp()
+    make, refused = _scramp()
+    channel = None if binding is None else ("tls-server-end-point", binding)
+
+    def client(password: str) -> _Client:
+        made = make([mechanism], username, password, channel_binding=channel, c_nonce=nonce)
+        return cast("_Client", made)
+
     prepared = saslprep(secret)
-    made = make(
-        [mechanism],
-        username,
-        "in place of the raw password" if prepared is None else prepared,
-        channel_binding=None if binding is None else ("tls-server-end-point", binding),
-        c_nonce=nonce,
-    )
-    client = cast("_Client", made)
-    if prepared is None:
-        # scramp would refuse it, where PostgreSQL takes it as it stands.
-        client.password = _RawPassword(password_bytes(secret))
-    return client
+    if prepared is not None:
+        with suppress(refused):
+            return client(prepared)
+    # scramp goes by the letter of RFC 4013, and refuses some passwords that PostgreSQL takes.
+    made = client("in place of these bytes")
+    made.password = _PasswordBytes(password_bytes(secret) if prepared is None else prepared.encode("utf-8"))
+    return made
 
 
 class ScramExchange:

@@ -107,6 +107,8 @@ def test_scram() -> None:
         ("tab\tand bell\x07", b"tab\tand bell\x07"),
         ("\u0627a", "\u0627a".encode()),
         ("\u00ad", "\u00ad".encode()),
+        ("\u2135", "\u05d0".encode()),
+        ("a\u200bb", b"a b"),
         ("p\udce4ss", b"p\xe4ss"),
         ("x" * 5000, b"x" * 5000),
         ("a,b=c", b"a,b=c"),

@@ -98,7 +98,7 @@ def test_a_unix_domain_socket() -> None:
     established = session(world, given)
     assert established.address == UnixAddress("/run/pg/.s.PGSQL.5433")
     assert established.tls is None
-    assert world.sockets[0].keepalive is None
+    assert world.sockets[0].socket_options() == []
     assert isinstance(server.heard[0], m.StartupMessage), "no TLS on a Unix-domain socket"
 
 
@@ -122,8 +122,16 @@ def test_the_sockets_settings() -> None:
     assert opened.keepalive is not None
     assert (opened.keepalive.idle, opened.keepalive.interval, opened.keepalive.count) == (5, None, 3)
     assert opened.tcp_user_timeout == 7000
+    assert opened.socket_options() == [
+        ("IPPROTO_TCP", "TCP_NODELAY", 1),
+        ("SOL_SOCKET", "SO_KEEPALIVE", 1),
+        ("IPPROTO_TCP", "TCP_KEEPIDLE", 5),
+        ("IPPROTO_TCP", "TCP_KEEPCNT", 3),
+        ("IPPROTO_TCP", "TCP_USER_TIMEOUT", 7000),
+    ]
     world = World({HERE: Server()})
     session(world, config(keepalives=0, tcp_user_timeout=0))
+    assert world.sockets[0].socket_options() == [("IPPROTO_TCP", "TCP_NODELAY", 1)]
     assert (world.sockets[0].keepalive, world.sockets[0].tcp_user_timeout) == (None, None)
 
 

@@ -1,0 +1,207 @@
+"""Connecting to real servers: what the flows say is what PostgreSQL understands."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from pgproto import messages as m
+from pgproto._connecting import Established, cancel
+from pgproto._effects import UnixAddress
+from pgproto.errors import (
+    AuthenticationError,
+    ConnectionLost,
+    InvalidCatalogName,
+    InvalidPassword,
+    PostgresError,
+    TLSError,
+)
+from tests.support.flows import PlainTransport, connected
+from tests.support.pgbouncer import PgBouncer
+from tests.support.servers import Server
+
+
+@pytest.fixture
+def transport() -> Iterator[PlainTransport]:
+    with PlainTransport() as opened:
+        yield opened
+
+
+def test_scram(postgres: Server, transport: PlainTransport) -> None:
+    session = connected(transport, postgres.dsn_for("alice"))
+    assert session.authentication.mechanism == "SCRAM-SHA-256"
+    assert session.parameters["client_encoding"] == "UTF8"
+    assert transport.value(session, "select current_user") == "alice"
+    assert transport.value(session, "select pg_backend_pid()") == str(session.process_id)
+
+
+def test_md5(postgres: Server, transport: PlainTransport) -> None:
+    with pytest.warns(DeprecationWarning, match="MD5"):
+        session = connected(transport, postgres.dsn_for("bob"))
+    assert session.authentication.method == "md5"
+
+
+def test_cleartext(postgres: Server, transport: PlainTransport) -> None:
+    with pytest.raises(AuthenticationError, match="clear text"):
+        connected(transport, postgres.dsn_for("carol"))
+    session = connected(transport, postgres.dsn_for("carol"), require_auth="password")
+    assert session.authentication.method == "password"
+
+
+def test_over_the_unix_domain_socket(postgres: Server, transport: PlainTransport) -> None:
+    session = connected(transport, postgres.dsn)
+    assert isinstance(session.address, UnixAddress)
+    assert session.authentication.method == "none"
+
+
+def test_the_servers_user(postgres: Server, transport: PlainTransport) -> None:
+    user = postgres.socket_dir.owner()
+    connected(transport, postgres.dsn, requirepeer=user)
+    with pytest.raises(AuthenticationError, match="mallory"):
+        connected(PlainTransport(), postgres.dsn, requirepeer="mallory")
+
+
+@pytest.mark.parametrize(
+    ("user", "password", "params", "error"),
+    [
+        ("alice", "eraser", {}, InvalidPassword),
+        ("nobody", "x", {}, InvalidPassword),
+        ("alice", None, {"dbname": "nowhere"}, InvalidCatalogName),
+        ("alice", None, {"require_auth": "md5"}, AuthenticationError),
+        ("alice", None, {"channel_binding": "require"}, AuthenticationError),
+        ("alice", None, {"sslmode": "require"}, TLSError),
+    ],
+)
+def test_refusals(
+    postgres: Server, user: str, password: str | None, params: dict[str, Any], error: type[Exception]
+) -> None:
+    with pytest.raises(error) as failed:
+        connected(PlainTransport(), postgres.dsn_for(user, password), **params)
+    assert "eraser" not in str(failed.value)
+    if error is InvalidPassword:
+        assert isinstance(failed.value, PostgresError)
+        assert failed.value.untrusted
+
+
+@pytest.mark.parametrize(
+    "password",
+    ["p\U0001f600", "\u2168", "I\u00adX", "tab\tbell\x07", "\u0627a", "\U0001f100", "\u2135", "x" * 200, " "],
+)
+def test_passwords_of_all_kinds(postgres: Server, transport: PlainTransport, password: str) -> None:
+    with PlainTransport() as superuser:
+        session = connected(superuser, postgres.dsn)
+        literal = "'" + password.replace("'", "''") + "'"
+        for sql in ("drop role if exists odd", f"create role odd login password {literal}"):
+            answers = superuser.ask(session, m.Query(sql))
+            assert isinstance(answers[0], m.CommandComplete | m.NoticeResponse), answers
+        try:
+            connected(transport, postgres.dsn_for("odd", "-"), password=password)
+        finally:
+            superuser.ask(session, m.Query("drop role odd"))
+
+
+def test_iteration_counts(own_postgres: Server, transport: PlainTransport) -> None:
+    if own_postgres.major < 16:
+        pytest.skip("scram_iterations came with PostgreSQL 16")
+    for count in (1000, 50_000):
+        own_postgres.psql(f"set scram_iterations = {count}; alter role alice password 'wonderland'")
+        if count == 1000:
+            with pytest.raises(AuthenticationError, match="1000 SCRAM iterations"):
+                connected(PlainTransport(), own_postgres.dsn_for("alice"))
+        else:
+            connected(transport, own_postgres.dsn_for("alice"))
+    with pytest.raises(AuthenticationError, match="scram_max_iterations=49999"):
+        connected(PlainTransport(), own_postgres.dsn_for("alice"), scram_max_iterations=49_999)
+
+
+def test_protocol_versions(postgres: Server, transport: PlainTransport) -> None:
+    session = connected(transport, postgres.dsn_for("alice"), max_protocol_version="latest")
+    assert session.secret_key is not None
+    if postgres.major >= 18:
+        assert (session.protocol_version, len(session.secret_key)) == (0x0003_0002, 32)
+    else:
+        assert (session.protocol_version, len(session.secret_key)) == (0x0003_0000, 4)
+
+
+def test_unknown_options_of_the_protocol(postgres: Server, transport: PlainTransport) -> None:
+    from pgproto._connecting import connect
+    from tests.support.flows import configure
+
+    config = configure(postgres.dsn_for("alice"))
+    session = transport.run(connect(config, parameters={"_pq_.compression": "zstd"}))
+    assert session.unrecognized_options == ("_pq_.compression",)
+
+
+def sleep_and_cancel(transport: PlainTransport, session: Established) -> float:
+    """Cancel a long sleep; return how long it slept, in seconds."""
+    began = time.monotonic()
+    assert transport.socket is not None
+    transport.socket.sendall(session.connection.send(m.Query("select pg_sleep(20)")))
+    time.sleep(0.05)
+    with PlainTransport() as other:
+        other.run(cancel(session, deadline=time.monotonic() + 5))
+        assert other.socket is None
+    answers = transport.ask(session)
+    errors = [answer for answer in answers if isinstance(answer, m.ErrorResponse)]
+    assert [error.sqlstate for error in errors] == ["57014"]
+    return time.monotonic() - began
+
+
+@pytest.mark.parametrize("version", ["3.0", "latest"])
+def test_cancel(postgres: Server, transport: PlainTransport, version: str) -> None:
+    session = connected(transport, postgres.dsn_for("alice"), max_protocol_version=version)
+    assert sleep_and_cancel(transport, session) < 5
+
+
+def test_cancel_over_the_unix_domain_socket(postgres: Server, transport: PlainTransport) -> None:
+    assert sleep_and_cancel(transport, connected(transport, postgres.dsn)) < 5
+
+
+def test_a_pooler_that_knows_protocol_3_0_only(pgbouncer: PgBouncer, transport: PlainTransport) -> None:
+    session = connected(transport, pgbouncer.dsn_for("alice"), max_protocol_version="latest")
+    assert session.protocol_version == 0x0003_0000
+    assert transport.value(session, "select 1") == "1"
+
+
+def test_a_server_that_is_not_there(own_postgres: Server) -> None:
+    dsn = own_postgres.dsn_for("alice")
+    own_postgres.stop()
+    with pytest.raises(ConnectionLost, match=str(own_postgres.port)) as failed:
+        connected(PlainTransport(), dsn)
+    assert isinstance(failed.value.__cause__, ConnectionRefusedError)
+
+
+def test_the_primary_and_its_replica(own_postgres: Server) -> None:
+    with own_postgres.replica() as replica:
+        hosts = [own_postgres, replica]
+        for order in (hosts, hosts[::-1]):
+            ports = ",".join(str(server.port) for server in order)
+            for target, wanted in (
+                ("any", order[0]),
+                ("read-write", own_postgres),
+                ("primary", own_postgres),
+                ("read-only", replica),
+                ("standby", replica),
+                ("prefer-standby", replica),
+            ):
+                with PlainTransport() as transport:
+                    session = connected(
+                        transport,
+                        "postgresql://alice:wonderland@127.0.0.1,127.0.0.1/postgres",
+                        port=ports,
+                        target_session_attrs=target,
+                    )
+                    assert session.host.port == wanted.port, (target, ports)
+        own_postgres.stop()
+        ports = f"{own_postgres.port},{replica.port}"
+        for target, reachable in (("prefer-standby", True), ("read-only", True), ("primary", False)):
+            with PlainTransport() as transport:
+                dsn = "postgresql://alice:wonderland@127.0.0.1,127.0.0.1/postgres"
+                if reachable:
+                    connected(transport, dsn, port=ports, target_session_attrs=target)
+                else:
+                    with pytest.raises(ConnectionLost, match="hot standby"):
+                        connected(transport, dsn, port=ports, target_session_attrs=target)
