@@ -41,11 +41,13 @@ def establish(
         types=TypeRegistry() if types is None else types,
         parameters=established.parameters,
         process_id=established.process_id or 0,
+        can_cancel=established.secret_key is not None,
         statement_prefix=f"pgproto_{prefix}_",
         statement_cache_size=config.statement_cache_size,
         unnamed_statements=config.prepare == "unnamed",
         command_timeout=config.command_timeout,
         max_pipeline=config.max_pipeline,
         cancel_timeout=config.cancel_timeout,
+        max_result_bytes=config.max_result_bytes,
     )
     return SessionCore(machine, established)

@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
+from pgproto._session._batch import Batch
 from pgproto._session._core import ServerVersion, SessionCore
+from pgproto._session._cursor import Cursor
+from pgproto._session._lease import Lease
 from pgproto._session._machine import Goodbye, RequestMachine
-from pgproto._session._request import Request
+from pgproto._session._pipeline import PipelineResult
+from pgproto._session._reports import Notification, Subscription
+from pgproto._session._request import Request, Waitable
 from pgproto._session._simple import Result
 from pgproto._session._sql import quote_ident
+from pgproto._session._statement import PreparedStatement
 from pgproto._session._tag import CommandTag
+from pgproto._session._transaction import TransactionScope
 
 __all__ = [
+    "Batch",
     "CommandTag",
+    "Cursor",
     "Goodbye",
+    "Lease",
+    "Notification",
+    "PipelineResult",
+    "PreparedStatement",
     "Request",
     "RequestMachine",
     "Result",
     "ServerVersion",
     "SessionCore",
+    "Subscription",
+    "TransactionScope",
+    "Waitable",
     "quote_ident",
 ]

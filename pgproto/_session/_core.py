@@ -7,21 +7,32 @@ to the transport's driver and waits for it.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from pgproto._connecting import Established
+from pgproto._session._batch import Batch
+from pgproto._session._cursor import Cursor
+from pgproto._session._lease import Lease, lease_of_context
+from pgproto._session._listener import Listener
 from pgproto._session._machine import RequestMachine
-from pgproto._session._query import Query, all_rows, command_tag, first_row, one_row
+from pgproto._session._pipeline import Pipeline, PipelineResult
+from pgproto._session._prepare import CloseStatement, Prepare
+from pgproto._session._query import Query, Rows, all_rows, command_tag, first_row, first_value, one_row
 from pgproto._session._request import Request
 from pgproto._session._simple import Ping, Result, SimpleQuery
+from pgproto._session._statement import PreparedStatement
 from pgproto._session._tag import CommandTag
-from pgproto.errors import DataError, PostgresError
+from pgproto._session._transaction import TransactionScope
+from pgproto.errors import PostgresError
 
 __all__ = ["ServerVersion", "SessionCore"]
 
+Arguments: TypeAlias = tuple[object, ...]
 Row: TypeAlias = Callable[..., object] | None
+Prepared: TypeAlias = PreparedStatement | None
 
 _VERSION: Final = re.compile(r"([0-9]{1,4})(?:\.([0-9]{1,4}))?", re.ASCII)
 
@@ -48,48 +59,107 @@ class SessionCore:
 
     # What is asked of the server; `row` is what the public verbs document.
 
-    def execute(self, sql: str, arguments: tuple[object, ...], timeout: float | None) -> Request[CommandTag]:
+    def execute(
+        self, sql: str, arguments: Arguments, timeout: float | None, prepared: Prepared = None
+    ) -> Request[CommandTag]:
         """The command tag; rows, if any, are dropped."""
-        return Query(self.machine, sql, arguments, command_tag, limit=0, timeout=timeout)
+        return Query(self.machine, sql, arguments, command_tag, limit=0, timeout=timeout, prepared=prepared)
 
     def fetch(
-        self, sql: str, arguments: tuple[object, ...], row: Row, timeout: float | None
+        self, sql: str, arguments: Arguments, row: Row, timeout: float | None, prepared: Prepared = None
     ) -> Request[list[Any]]:
         """All rows."""
-        return Query(self.machine, sql, arguments, all_rows, row=row, timeout=timeout)
+        return Query(self.machine, sql, arguments, all_rows, row=row, timeout=timeout, prepared=prepared)
 
     def fetchrow(
-        self, sql: str, arguments: tuple[object, ...], row: Row, timeout: float | None
+        self, sql: str, arguments: Arguments, row: Row, timeout: float | None, prepared: Prepared = None
     ) -> Request[Any]:
         """The first row or None."""
-        return Query(self.machine, sql, arguments, first_row, row=row, limit=1, timeout=timeout)
+        return Query(
+            self.machine, sql, arguments, first_row, row=row, limit=1, timeout=timeout, prepared=prepared
+        )
 
     def fetch_one(
-        self, sql: str, arguments: tuple[object, ...], row: Row, timeout: float | None
+        self, sql: str, arguments: Arguments, row: Row, timeout: float | None, prepared: Prepared = None
     ) -> Request[Any]:
         """Exactly one row."""
-        return Query(self.machine, sql, arguments, one_row, row=row, limit=2, timeout=timeout)
+        return Query(
+            self.machine, sql, arguments, one_row, row=row, limit=2, timeout=timeout, prepared=prepared
+        )
 
     def fetchval(
-        self, sql: str, arguments: tuple[object, ...], column: int, timeout: float | None
+        self, sql: str, arguments: Arguments, column: int, timeout: float | None, prepared: Prepared = None
     ) -> Request[Any]:
         """One column of the first row."""
 
-        def value(query: Query[Any]) -> object:
-            if not query.rows:
-                return None
-            first = query.rows[0]
-            try:
-                return first[column]  # type: ignore[index]  # rows of this query are tuples
-            except IndexError:
-                width = len(query.statement.names) if query.statement else 0
-                raise DataError(f"column {column} was wanted; the result has {width}") from None
-
-        return Query(self.machine, sql, arguments, value, row=tuple, limit=1, timeout=timeout)
+        return Query(
+            self.machine,
+            sql,
+            arguments,
+            partial(first_value, column),
+            row=tuple,
+            limit=1,
+            timeout=timeout,
+            prepared=prepared,
+        )
 
     def simple_query(self, sql: str, timeout: float | None) -> Request[list[Result]]:
         """One result for each statement."""
         return SimpleQuery(sql, timeout)
+
+    def prepare(self, sql: str, timeout: float | None) -> Request[PreparedStatement]:
+        """A statement for the caller to hold."""
+        return Prepare(sql, timeout)
+
+    def close_statement(self, prepared: PreparedStatement) -> Request[None]:
+        """The end of such a statement."""
+        return CloseStatement(prepared)
+
+    def executemany(self, sql: str, timeout: float | None) -> Batch:
+        """One statement with many sets of arguments, which are added to it as it goes."""
+        return Batch(sql, timeout)
+
+    def pipeline(self, results: Sequence[PipelineResult[object]], timeout: float | None) -> Request[None]:
+        """Several statements as one group."""
+        return Pipeline(results, timeout)
+
+    def transaction(self, isolation: str | None, readonly: bool, deferrable: bool) -> TransactionScope:
+        """A transaction, or a savepoint in the one around the caller."""
+        return TransactionScope(self.machine, isolation, readonly, deferrable)
+
+    def cursor(self, sql: str, arguments: tuple[object, ...], batch: int, row: Row) -> Cursor:
+        """A portal that gives rows in batches, within a transaction."""
+        return Cursor(self.machine, sql, arguments, batch, row)
+
+    def lease(self) -> Lease | None:
+        """The transaction on this session that the caller's context is inside of, if there is one."""
+        return lease_of_context(self.machine)
+
+    def listener(self, channel: str) -> Listener:
+        """A subscription to a channel, and the commands that begin and end it."""
+        return Listener(self.machine, channel)
+
+    # Statements of a pipeline: the same verbs, for later.
+
+    def later_execute(self, sql: str, arguments: Arguments) -> PipelineResult[CommandTag]:
+        """The command tag."""
+        return PipelineResult(sql, arguments, Rows(None, 0), command_tag)
+
+    def later_fetch(self, sql: str, arguments: Arguments, row: Row) -> PipelineResult[Any]:
+        """All rows."""
+        return PipelineResult(sql, arguments, Rows(row), all_rows)
+
+    def later_fetchrow(self, sql: str, arguments: Arguments, row: Row) -> PipelineResult[Any]:
+        """The first row or None."""
+        return PipelineResult(sql, arguments, Rows(row, 1), first_row)
+
+    def later_fetch_one(self, sql: str, arguments: Arguments, row: Row) -> PipelineResult[Any]:
+        """Exactly one row."""
+        return PipelineResult(sql, arguments, Rows(row, 2), one_row)
+
+    def later_fetchval(self, sql: str, arguments: Arguments, column: int) -> PipelineResult[Any]:
+        """One column of the first row."""
+        return PipelineResult(sql, arguments, Rows(tuple, 1), partial(first_value, column))
 
     def ping(self, timeout: float | None) -> Request[None]:
         """A round trip."""
@@ -110,13 +180,13 @@ class SessionCore:
     @property
     def server_version(self) -> ServerVersion:
         """The server's version."""
-        match = _VERSION.match(self.machine.parameters.get("server_version", ""))
+        match = _VERSION.match(self.machine.reports.parameters.get("server_version", ""))
         return ServerVersion(0, 0) if match is None else ServerVersion(int(match[1]), int(match[2] or 0))
 
     @property
     def parameters(self) -> Mapping[str, str]:
         """Run-time parameters as last reported; a live view."""
-        return MappingProxyType(self.machine.parameters)
+        return MappingProxyType(self.machine.reports.parameters)
 
     @property
     def backend_pid(self) -> int:
@@ -125,4 +195,4 @@ class SessionCore:
 
     def add_notice_handler(self, handler: Callable[[PostgresError], object]) -> None:
         """Call ``handler`` with each notice of the server."""
-        self.machine.notice_handlers.append(handler)
+        self.machine.reports.notice_handlers.append(handler)

@@ -1,16 +1,16 @@
 """The request machine: many callers, one serial conversation with PostgreSQL.
 
-Requests come in by `RequestMachine.submit` and leave, each with exactly one outcome, by
-`RequestMachine.take_finished`. In between stand two queues: what waits to be written, and what is in
-flight, in the order in which it went over the wire. A request gets its place in the second queue in the
-same step in which its bytes are made, in `RequestMachine.data_to_send`; there is no other way to the wire,
-and so no answer can find another request than its own at the head.
+Requests come in by `RequestMachine.submit`, and each gets exactly one outcome. In between stand two queues:
+what waits to be written, and what is in flight, in the order in which it went over the wire. A request gets
+its place in the second queue in the same step in which its bytes are made, in `RequestMachine.data_to_send`;
+there is no other way to the wire, and so no answer can find another request than its own at the head.
 
 Each request ends with a Sync of its own, so one caller's error never touches another's, and success is
 known at ReadyForQuery: the implicit commit comes after CommandComplete, and can fail.
 
 A transport gives the machine what it received (`receive_data`), writes what it asks for (`data_to_send`),
-wakes those whose requests are done, and decides nothing.
+wakes those whom it names (`take_stirred`), calls it at the times it names (`next_deadline`, `tick`), carries
+a cancel request to the server when it wants one (`take_cancel`), and decides nothing.
 """
 
 from __future__ import annotations
@@ -18,12 +18,14 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Final
 
 from pgproto import messages as m
 from pgproto._connection import NEED_DATA, Connection
 from pgproto._session._lease import Lease, enter_lease, lease_of_context
-from pgproto._session._request import Request
+from pgproto._session._reports import Callback, Reports
+from pgproto._session._request import Request, Waitable
 from pgproto._session._statement import StatementCache
 from pgproto._state import Step
 from pgproto.errors import (
@@ -44,15 +46,26 @@ FLUSH: Final = m.Flush().encode()
 _SEND_AT_ONCE: Final = 256 * 1024
 """How many bytes `data_to_send` makes at the most before it looks at the transport again."""
 
-_MAX_PARAMETERS: Final = 256
-_MAX_PARAMETER_BYTES: Final = 64 * 1024
+PATIENCE: Final = 1.0
+"""Seconds that a request waits behind a lease before the log says for whom."""
+
+_SYNC_MESSAGE: Final = m.Sync()
+_TERMINATE: Final = m.Terminate()
+# No statement: the server answers with a syntax error, which is how a client takes back a group of messages
+# that it has begun to send. The words are for whoever reads the server's log.
+_TAKE_BACK: Final = m.Parse(
+    "", "pgproto gave up a group of statements before its end; nothing is kept"
+).encode()
+_FORGETTING: Final = frozenset({"DISCARD ALL", "DEALLOCATE ALL"})
+_UNASKED: Final = frozenset({m.NoticeResponse, m.ParameterStatus, m.NotificationResponse})
 
 
 class RequestMachine:
     """The client side of one session, above an established `Connection` and without I/O.
 
     ``clock`` gives monotonic seconds; deadlines are in its terms. ``statement_prefix`` begins the names of
-    prepared statements, and is random. ``max_pipeline`` is how many requests may be in flight.
+    prepared statements, and is random. ``max_pipeline`` is how many requests may be in flight;
+    ``max_result_bytes`` limits the rows of one.
     """
 
     def __init__(
@@ -63,50 +76,62 @@ class RequestMachine:
         types: TypeRegistry,
         parameters: Mapping[str, str],
         process_id: int = 0,
+        can_cancel: bool = False,
         statement_prefix: str = "pgproto_",
         statement_cache_size: int = 256,
         unnamed_statements: bool = False,
         command_timeout: float | None = None,
         max_pipeline: int = 1024,
         cancel_timeout: float = 1.0,
+        max_result_bytes: int | None = None,
     ) -> None:
         self.connection = connection
         self.clock = clock
         self.types = types
-        self.parameters: dict[str, str] = dict(parameters)
-        """Run-time parameters as the server last reported them."""
+        self.reports = Reports(parameters)
         self.process_id = process_id
         self.statements = StatementCache(statement_cache_size, statement_prefix)
         self.unnamed_statements = unnamed_statements
         self.command_timeout = command_timeout
         self.cancel_timeout = cancel_timeout
-        self.notice_handlers: list[Callable[[PostgresError], object]] = []
+        self.max_result_bytes = max_result_bytes
         self.status = connection.transaction_status
         self.failure: BaseException | None = None
         """Why the session has ended; None while it lives."""
         self.said_goodbye = False
         """Whether it ended in the orderly way, with Terminate."""
+        self.reading_paused = False
+        """Whether somebody must take what has come before the transport may read more."""
+        self.remarks: list[str] = []
+        """What a puzzled user would want to find in the log; the transport writes it there."""
+        self._can_cancel = can_cancel
         self._max_pipeline = max_pipeline
         self._waiting: deque[Request[object]] = deque()
         self._flight: deque[Request[object]] = deque()
-        self._finished: list[Request[object]] = []
-        self._callbacks: list[tuple[Callable[[PostgresError], object], PostgresError]] = []
+        self._stirred: list[Waitable] = []
         # The request whose group is not complete on the wire; nothing may be written behind it.
         self._writer: Request[object] | None = None
         self._lease: Lease | None = None
-        # What will time out, soonest first; the number settles ties, requests cannot be compared.
-        self._deadlines: list[tuple[float, int, Request[object]]] = []
-        self._submitted = 0
+        # While a cancel request is under way, nothing is written: it could hit what follows its target.
+        self._cancel_target: Request[object] | None = None
+        self._cancel_wanted = False
+        self._cancel_running = False
+        # What is due when, soonest first; the number settles ties, for the rest cannot be compared.
+        self._timers: list[tuple[float, int, Request[object], Callable[[], None]]] = []
+        self._timer_number = 0
+        self._savepoints = 0
         self._out: list[bytes] = []
         self._written = 0
         self._given = 0
+        # Who writes copy data, and is to hear when it has been handed over.
+        self._thirsty: Request[object] | None = None
 
     # What a transport calls.
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing is in flight and nobody has a lease."""
-        return not self._flight and self._lease is None and not self._waiting
+        """Whether nothing is in flight, nothing waits, and nobody has a lease."""
+        return not (self._flight or self._waiting or self._fenced) and self._lease is None
 
     @property
     def in_flight(self) -> int:
@@ -114,32 +139,56 @@ class RequestMachine:
         return len(self._flight)
 
     @property
+    def written(self) -> int:
+        """How many bytes have been made in all."""
+        return self._written
+
+    @property
+    def unsent(self) -> int:
+        """How many bytes the transport has not taken yet."""
+        return self._written - self._given
+
+    @property
     def wants_to_send(self) -> bool:
         """Whether `data_to_send` may have something to say."""
         return bool(self._out or self._waiting or (self._lease is not None and self._lease.queue))
 
-    def submit(self, request: Request[object]) -> None:
-        """Accept a request; it is written in its turn, by `data_to_send`."""
-        timeout = self.command_timeout if request.timeout is None else request.timeout
-        if timeout is not None:
-            request.deadline = self.clock() + timeout
-            self._submitted += 1
-            heapq.heappush(self._deadlines, (request.deadline, self._submitted, request))
+    def submit(self, request: Request[object], lease: Lease | None = None) -> None:
+        """Accept a request; it is written in its turn, by `data_to_send`.
+
+        It belongs to ``lease``, or to the one that its caller's context is inside of, or to none.
+        """
         if self.failure is not None:
             request.lose(f"the session is closed: {self.failure}", self.failure, 0)
             self._finish(request)
             return
-        lease = lease_of_context(self)
-        if lease is None and request.opens_lease:
-            lease = Lease(self, "transaction", until_idle=True)
-            enter_lease(lease)
-            self._waiting.append(_LeaseTurn(lease))
+        timeout = self.command_timeout if request.timeout is None else request.timeout
+        if timeout is not None:
+            request.deadline = self.clock() + timeout
+            self._at(request.deadline, request, partial(self._time_out, request))
+        if lease is None:
+            lease = lease_of_context(self)
+            if lease is None and request.opens_lease:
+                lease = self.open_lease("transaction", until_idle=True)
+        elif lease.ended:
+            request.error = LocalProtocolError("the transaction has ended; begin another one")
+            self._finish(request)
+            return
         request.lease = lease
         (self._waiting if lease is None else lease.queue).append(request)
+        if self._lease is not None and lease is not self._lease:
+            self._at(self.clock() + PATIENCE, request, partial(self._remark, request))
+
+    def open_lease(self, purpose: str, *, until_idle: bool = False) -> Lease:
+        """Ask for a lease for the caller's context; it is granted when everything before it is written."""
+        lease = Lease(self, purpose, until_idle=until_idle)
+        enter_lease(lease)
+        self._waiting.append(_LeaseTurn(lease))
+        return lease
 
     def data_to_send(self) -> bytes:
         """Start what may be started, and return the bytes to write; empty if there are none."""
-        while self._writer is None and len(self._flight) < self._max_pipeline:
+        while self._writer is None and not self._fenced and len(self._flight) < self._max_pipeline:
             self._end_idle_lease()
             request = self._next_waiting()
             if request is None:
@@ -152,6 +201,8 @@ class RequestMachine:
         data = self._out[0] if len(self._out) == 1 else b"".join(self._out)
         self._out.clear()
         self._given = self._written
+        if self._thirsty is not None:
+            self.stir(self._thirsty)
         return data
 
     def receive_data(self, data: bytes) -> None:
@@ -168,78 +219,65 @@ class RequestMachine:
                 kind = type(event)
                 if kind is m.ReadyForQuery:
                     self._ready(connection.transaction_status)
-                elif kind is m.ErrorResponse or kind in _UNASKED:
-                    self._unasked_or_error(event)
+                elif kind in _UNASKED:
+                    for listener in self.reports.receive(event):
+                        self.stir(listener)
+                elif isinstance(event, m.ErrorResponse):
+                    self._error(event)
                 else:
                     self._flight[0].receive(self, event)
         except (RemoteProtocolError, LocalProtocolError) as error:
-            self.fail(error)
+            # Bytes that end too soon are a lost connection, which is no offence of the server's.
+            self.fail(error if data else ConnectionLost(f"the connection was lost: {error}"))
         else:
             if connection.is_closed:
-                self.fail(self.failure or ConnectionLost("the server closed the connection"))
+                self.fail(ConnectionLost("the server closed the connection"))
 
-    def take_finished(self) -> list[Request[object]]:
-        """The requests that have got their outcome since the last call."""
-        finished, self._finished = self._finished, []
-        return finished
+    def take_stirred(self) -> list[Waitable]:
+        """Those whose owners have something to see, such as an outcome, since the last call."""
+        stirred, self._stirred = self._stirred, []
+        return stirred
 
-    def take_callbacks(self) -> list[tuple[Callable[[PostgresError], object], PostgresError]]:
+    def take_callbacks(self) -> list[Callback]:
         """Handlers to call, each with its argument; what they raise is theirs."""
-        callbacks, self._callbacks = self._callbacks, []
+        callbacks, self.reports.callbacks = self.reports.callbacks, []
         return callbacks
 
+    def next_deadline(self) -> float | None:
+        """When `tick` is to be called next, by the machine's clock; None if there is nothing to wait for."""
+        timers = self._timers
+        while timers and timers[0][2].done:
+            heapq.heappop(timers)
+        return timers[0][0] if timers else None
+
+    def tick(self) -> None:
+        """Do what is due."""
+        now = self.clock()
+        while (deadline := self.next_deadline()) is not None and deadline <= now:
+            heapq.heappop(self._timers)[3]()
+
     def abandon(self, request: Request[object]) -> None:
-        """The owner of the request waits no more, and no result of it may reach anybody else."""
-        if request.done:
+        """The owner of the request waits no more; no result of it may reach anybody else."""
+        if request.done or request.abandoned:
             return
         request.abandoned = True
+        if request.essential:
+            return
         queue = self._waiting if request.lease is None else request.lease.queue
         if request in queue:
             queue.remove(request)
             request.done = True
+        else:
+            request.leave(self)
 
-    def next_deadline(self) -> float | None:
-        """When `tick` is to be called next, by the machine's clock; None if there is nothing to wait for."""
-        deadlines = self._deadlines
-        while deadlines and deadlines[0][2].done:
-            heapq.heappop(deadlines)
-        return deadlines[0][0] if deadlines else None
+    def take_cancel(self) -> bool:
+        """Whether the transport must now ask the server to cancel; then it calls `cancel_delivered`."""
+        wanted, self._cancel_wanted = self._cancel_wanted, False
+        return wanted
 
-    def tick(self) -> None:
-        """End what has run out of time, with `QueryTimeout`."""
-        now = self.clock()
-        while (deadline := self.next_deadline()) is not None and deadline <= now:
-            request = heapq.heappop(self._deadlines)[2]
-            if request.abandoned:
-                continue
-            request.error = QueryTimeout("the query did not finish within its timeout")
-            self._finished.append(request)
-            self.abandon(request)
-            request.done = True
-
-    def fail(self, reason: BaseException) -> None:
-        """The connection is of no more use: every request gets its outcome, in one pass."""
-        if self.failure is None:
-            self.failure = reason
-        cause = self.failure
-        pending = [*self._flight, *self._waiting]
-        if self._lease is not None:
-            pending += self._lease.queue
-            self._lease.queue.clear()
-        for request in self._waiting:
-            if isinstance(request, _LeaseTurn):
-                pending += request.turn.queue
-                request.turn.queue.clear()
-        first = self._flight[0] if self._flight else None
-        self._flight.clear()
-        self._waiting.clear()
-        self._out.clear()
-        self._writer = None
-        for request in pending:
-            request.lose(str(cause), cause, self._given)
-            if request is first and isinstance(cause, RemoteProtocolError):
-                request.error = cause
-            self._finish(request)
+    def cancel_delivered(self) -> None:
+        """The cancel request's own connection has ended, well or not."""
+        self._cancel_running = False
 
     def connection_lost(self, cause: BaseException | None) -> None:
         """The transport's connection has ended; without a cause, because this side closed it."""
@@ -249,6 +287,25 @@ class RequestMachine:
             error = ConnectionLost(f"the connection to the server was lost: {cause}")
             error.__cause__ = cause
             self.fail(error)
+
+    def fail(self, reason: BaseException) -> None:
+        """The connection is of no more use: every request gets its outcome, in one pass."""
+        if self.failure is None:
+            self.failure = reason
+        cause = self.failure
+        first = self._flight[0] if self._flight else None
+        pending = [*self._flight, *self._take_waiting()]
+        self._flight.clear()
+        self._out.clear()
+        self._writer = self._cancel_target = self._thirsty = None
+        self._cancel_wanted = self.reading_paused = False
+        for request in pending:
+            request.lose(str(cause), cause, self._given)
+            if request is first and isinstance(cause, RemoteProtocolError):
+                request.error = cause
+            self._finish(request)
+        for listener in self.reports.end(cause):
+            self.stir(listener)
 
     # What requests call.
 
@@ -277,7 +334,35 @@ class RequestMachine:
     def end_group(self, request: Request[object]) -> None:
         """Append the Sync that the request's group still lacks."""
         self.send(_SYNC_MESSAGE)
-        self._writer = None
+        if self._writer is request:
+            self._writer = self._thirsty = None
+
+    def take_back(self, request: Request[object]) -> None:
+        """End the request's group in a way that undoes what was sent of it."""
+        self.write(request, _TAKE_BACK, (Step.PARSE,))
+        self.end_group(request)
+
+    def is_writing(self, request: Request[object]) -> bool:
+        """Whether the request's group is not complete on the wire."""
+        return self._writer is request
+
+    def stir_when_sent(self, request: Request[object]) -> None:
+        """Stir the request each time the transport has taken what was to be written."""
+        self._thirsty = request
+
+    def new_statement_name(self) -> str:
+        """What to call a statement that is introduced now; empty where names must not be used."""
+        return "" if self.unnamed_statements else self.statements.new_name()
+
+    def new_savepoint_name(self) -> str:
+        """A name that no savepoint of this session has had."""
+        self._savepoints += 1
+        return f"pgproto_{self._savepoints}"
+
+    def command_completed(self, tag: str) -> None:
+        """A statement has done its work: one that drops prepared statements makes all of them unknown."""
+        if tag in _FORGETTING:
+            self.statements.clear()
 
     def take_closes(self) -> tuple[bytes, tuple[Step, ...]]:
         """Close messages for evicted statements, to travel at the head of a group."""
@@ -286,7 +371,64 @@ class RequestMachine:
             return b"", ()
         return b"".join([m.Close("S", name).encode() for name in names]), (Step.CLOSE,) * len(names)
 
+    def stir(self, waitable: Waitable) -> None:
+        """Have the owner woken."""
+        waitable.stirred = True
+        self._stirred.append(waitable)
+
+    def cancel(self, request: Request[object]) -> None:
+        """Ask the server to cancel the request, if the cancel can hit no other.
+
+        That is so if it is the only one in flight; nothing more is then written until the cancel request has
+        been delivered and its target is over. A request with followers on the wire is left to end by itself.
+        """
+        if self._can_cancel and not self._fenced and len(self._flight) == 1 and self._flight[0] is request:
+            self._cancel_target = request
+            self._cancel_wanted = self._cancel_running = True
+            self._at(self.clock() + self.cancel_timeout, _Always(), partial(self._cancel_overdue, request))
+
+    def cancel_current(self) -> None:
+        """Ask the server to cancel what it is doing for this session."""
+        if self._flight:
+            self.cancel(self._flight[0])
+
     # Inside.
+
+    @property
+    def _fenced(self) -> bool:
+        return self._cancel_running or self._cancel_target is not None
+
+    def _cancel_overdue(self, target: Request[object]) -> None:
+        if self._cancel_target is target or self._cancel_running:
+            self.fail(ConnectionLost(f"a cancel request had no effect within {self.cancel_timeout} s"))
+
+    def _at(self, when: float, request: Request[object], action: Callable[[], None]) -> None:
+        self._timer_number += 1
+        heapq.heappush(self._timers, (when, self._timer_number, request, action))
+
+    def _time_out(self, request: Request[object]) -> None:
+        if not request.abandoned:
+            request.error = QueryTimeout("the query did not finish within its timeout")
+            self.stir(request)
+            self.abandon(request)
+            request.done = True
+
+    def _remark(self, request: Request[object]) -> None:
+        holder = self._lease
+        if holder is not None and holder is not request.lease and request in self._waiting:
+            self.remarks.append(f"a request has been waiting for {PATIENCE:.0f} s behind {holder}")
+
+    def _take_waiting(self) -> list[Request[object]]:
+        waiting: list[Request[object]] = []
+        leases = [request.turn for request in self._waiting if isinstance(request, _LeaseTurn)]
+        for lease in leases if self._lease is None else (self._lease, *leases):
+            waiting += lease.queue
+            lease.queue.clear()
+            lease.ended = True
+        waiting += self._waiting
+        self._waiting.clear()
+        self._lease = None
+        return waiting
 
     def _next_waiting(self) -> Request[object] | None:
         queue = self._waiting if self._lease is None else self._lease.queue
@@ -313,13 +455,14 @@ class RequestMachine:
             self._flight.pop()
             request.error = error
             self._finish(request)
-            self._end_idle_lease()
 
     def _ready(self, status: str) -> None:
         self.status = status
         request = self._flight.popleft()
         if request is self._writer:
-            self._writer = None
+            self._writer = self._thirsty = None
+        if request is self._cancel_target:
+            self._cancel_target = None
         if request.ready(self, status):
             self._finish(request)
         else:
@@ -342,52 +485,18 @@ class RequestMachine:
     def _finish(self, request: Request[object]) -> None:
         request.done = True
         if not request.abandoned:
-            self._finished.append(request)
-
-    def _unasked_or_error(self, event: m.Message) -> None:
-        match event:
-            case m.ErrorResponse():
-                self._error(event)
-            case m.NoticeResponse():
-                if self.notice_handlers:
-                    notice = PostgresError.from_fields(event.fields)
-                    self._callbacks += [(handler, notice) for handler in self.notice_handlers]
-            case m.ParameterStatus():
-                self._set_parameter(event.name, event.value)
-            case _:
-                # A notification that nobody listens for.
-                ...
+            self.stir(request)
 
     def _error(self, event: m.ErrorResponse) -> None:
         request = self._flight[0] if self._flight else None
-        error = PostgresError.from_fields(
-            event.fields, query=(request.sql or None) if request is not None else None
-        )
+        query = request.sql or None if request is not None else None
+        error = PostgresError.from_fields(event.fields, query=query)
         if event.fatal:
-            if request is not None:
-                request.fail(self, error)
             self.fail(error)
         elif request is not None:
             request.fail(self, error)
             if request is self._writer:
                 self.end_group(request)
-
-    def _set_parameter(self, name: str, value: str) -> None:
-        # Without these two, text would mean something else than both sides believe.
-        if (name == "client_encoding" and value.upper() not in ("UTF8", "UNICODE")) or (
-            name == "standard_conforming_strings" and value != "on"
-        ):
-            raise RemoteProtocolError(f"the server changed {name} to {value!r}; the session relies on it")
-        if name not in self.parameters and len(self.parameters) >= _MAX_PARAMETERS:
-            raise RemoteProtocolError(f"the server reports more than {_MAX_PARAMETERS} parameters")
-        self.parameters[name] = value
-        if sum(len(key) + len(text) for key, text in self.parameters.items()) > _MAX_PARAMETER_BYTES:
-            raise RemoteProtocolError(f"the server's parameters take more than {_MAX_PARAMETER_BYTES} bytes")
-
-
-_SYNC_MESSAGE: Final = m.Sync()
-_TERMINATE: Final = m.Terminate()
-_UNASKED: Final = frozenset({m.NoticeResponse, m.ParameterStatus, m.NotificationResponse})
 
 
 class _Marker(Request[None]):
@@ -406,6 +515,12 @@ class _Marker(Request[None]):
 
     def value(self) -> None:
         return None
+
+
+class _Always(_Marker):
+    """Stands for the session itself where a timer belongs to no request."""
+
+    __slots__ = ()
 
 
 class _LeaseTurn(_Marker):

@@ -18,49 +18,58 @@ if TYPE_CHECKING:
     from pgproto._session._machine import RequestMachine
     from pgproto.errors import Outcome
 
-__all__ = ["Request"]
+__all__ = ["Request", "Waitable"]
 
 R_co = TypeVar("R_co", covariant=True)
 
 _NOT_WRITTEN = -1
 
 
-class Request(ABC, Generic[R_co]):
+class Waitable:
+    """Something whose owner can wait for news of it; `RequestMachine.stir` brings them."""
+
+    __slots__ = ("done", "stirred", "waiter")
+
+    def __init__(self) -> None:
+        self.waiter: object = None
+        """The transport's own: whom to wake."""
+        self.stirred = False
+        """Whether there is news that its owner has not seen."""
+        self.done = False
+        """Whether there will be no more news."""
+
+
+class Request(Waitable, ABC, Generic[R_co]):
     """One request; `R_co` is the type of its result."""
 
     __slots__ = (
         "abandoned",
         "deadline",
-        "done",
         "error",
         "execute_end",
         "first_byte",
         "lease",
         "sql",
         "timeout",
-        "waiter",
     )
 
     opens_lease: bool = False
     """Whether it may leave a transaction open behind it, so that nobody else may follow before that is
     known."""
-    reads_lease: bool = True
-    """Whether it belongs into the transaction that its caller's context has open."""
+    essential: bool = False
+    """Whether it must be carried out even if its owner has gone, because it cleans up."""
 
     def __init__(self, sql: str, timeout: float | None) -> None:
+        super().__init__()
         self.sql = sql
         """What it asks, for messages; empty if it is no SQL."""
         self.timeout = timeout
-        """In seconds, from `RequestMachine.submit` on; None for no limit."""
+        """In seconds, from `RequestMachine.submit` on; None for the session's default."""
         self.deadline: float | None = None
         self.lease: Lease | None = None
-        self.done = False
-        """Whether `result` has something to say."""
         self.abandoned = False
         """Whether its owner has given up waiting."""
         self.error: BaseException | None = None
-        self.waiter: object = None
-        """The transport's own: whom to wake when the request is done."""
         self.first_byte = _NOT_WRITTEN
         self.execute_end = _NOT_WRITTEN
 
@@ -80,6 +89,10 @@ class Request(ABC, Generic[R_co]):
     def ready(self, machine: RequestMachine, status: str) -> bool:
         """Take the ReadyForQuery; False if the request begins anew and is not over."""
         return True
+
+    def leave(self, machine: RequestMachine) -> None:
+        """Its owner has gone while it was in flight."""
+        machine.cancel(self)
 
     @abstractmethod
     def value(self) -> R_co:
@@ -104,15 +117,16 @@ class Request(ABC, Generic[R_co]):
         elif self.execute_end == _NOT_WRITTEN or given < self.execute_end:
             outcome = "not_committed"
         else:
-            outcome = self.outcome_of_loss()
-        error: Error = ConnectionLost(reason, outcome=outcome)
-        error.__cause__ = cause
+            outcome = self.outcome_when_sent()
         if self.error is None or isinstance(self.error, DataError):
-            self.error = error
+            self.error = self.loss(reason, outcome)
+            self.error.__cause__ = cause
 
-    def outcome_of_loss(self) -> Outcome:
+    def loss(self, reason: str, outcome: Outcome) -> Error:
+        """The error of a request that the end of the connection cut short."""
+        return ConnectionLost(reason, outcome=outcome)
+
+    def outcome_when_sent(self) -> Outcome:
         """What can be said of a request that was sent completely when its connection was lost."""
         lease = self.lease
-        if lease is not None and lease.in_transaction and not lease.committing:
-            return "not_committed"
-        return "unknown"
+        return "not_committed" if lease is not None and lease.in_transaction else "unknown"

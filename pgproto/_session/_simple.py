@@ -16,10 +16,18 @@ from pgproto._session._request import Request
 from pgproto._session._sql import check_sql
 from pgproto._session._tag import CommandTag
 from pgproto._state import Step
-from pgproto.errors import DataError, PostgresError
+from pgproto.errors import (
+    CommitUnknown,
+    DataError,
+    Error,
+    Outcome,
+    PostgresError,
+    RemoteProtocolError,
+    TransactionRolledBack,
+)
 from pgproto.types import TEXT, Codec
 
-__all__ = ["Ping", "Result", "SimpleQuery"]
+__all__ = ["Command", "Commit", "Ping", "Result", "SimpleQuery"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +79,7 @@ class SimpleQuery(Request[list[Result]]):
                 self._rows = []
                 machine.connection.row_sink = self._take_rows
             case m.CommandComplete():
+                machine.command_completed(message.command_tag)
                 self._end_statement(message.command_tag)
             case m.EmptyQueryResponse():
                 self._end_statement("")
@@ -105,6 +114,63 @@ class SimpleQuery(Request[list[Result]]):
 
     def value(self) -> list[Result]:
         return self._results
+
+
+class Command(Request[CommandTag]):
+    """One statement of the library's own, such as BEGIN, sent as a simple query."""
+
+    __slots__ = ("essential", "tag")
+
+    def __init__(self, sql: str, *, essential: bool = False, timeout: float | None = None) -> None:
+        super().__init__(sql, timeout)
+        self.essential = essential
+        self.tag = ""
+
+    def begin(self, machine: RequestMachine) -> None:
+        machine.write(self, m.Query(self.sql).encode(), (Step.QUERY,))
+
+    def receive(self, machine: RequestMachine, message: m.Message) -> None:
+        if isinstance(message, m.CommandComplete):
+            self.tag = message.command_tag
+
+    def leave(self, machine: RequestMachine) -> None:
+        """Nothing: it is over in no time, and what it opened is closed by another."""
+
+    def value(self) -> CommandTag:
+        return CommandTag(self.tag)
+
+
+class Commit(Command):
+    """COMMIT, which has succeeded only if the server says so, and is outside a transaction then."""
+
+    __slots__ = ("_status",)
+
+    def __init__(self, timeout: float | None = None) -> None:
+        super().__init__("COMMIT", essential=True, timeout=timeout)
+        self._status = ""
+
+    def ready(self, machine: RequestMachine, status: str) -> bool:
+        self._status = status
+        return True
+
+    def loss(self, reason: str, outcome: Outcome) -> Error:
+        if outcome != "unknown":
+            return super().loss(reason, outcome)
+        return CommitUnknown(f"whether the transaction was committed is not known: {reason}")
+
+    def outcome_when_sent(self) -> Outcome:
+        return "unknown"
+
+    def value(self) -> CommandTag:
+        if self.tag == "ROLLBACK":
+            raise TransactionRolledBack(
+                "the server answered COMMIT with ROLLBACK, because a statement of the transaction had failed"
+            )
+        if self.tag != "COMMIT" or self._status != "I":
+            raise RemoteProtocolError(
+                f"the server answered COMMIT with {self.tag!r} and status {self._status!r}"
+            )
+        return CommandTag(self.tag)
 
 
 class Ping(Request[None]):

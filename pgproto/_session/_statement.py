@@ -15,10 +15,10 @@ from pgproto import messages as m
 from pgproto._row_factories import RowFactory
 from pgproto._rows import Decoder, compile_decoder
 from pgproto._wire import MAX_FRAME_LENGTH
-from pgproto.errors import DataError
+from pgproto.errors import DataError, LocalProtocolError
 from pgproto.types import Codec
 
-__all__ = ["MAX_PARAMETERS", "Statement", "StatementCache"]
+__all__ = ["MAX_PARAMETERS", "PreparedStatement", "Statement", "StatementCache"]
 
 MAX_PARAMETERS: Final = 65_535
 """How many parameters a statement may have: their number travels in two bytes."""
@@ -72,20 +72,20 @@ class Statement:
         self._parameters = tuple(parameters)
         self._encoders = [codec.encode for codec in parameters]
         head = m.Bind("", name, tuple([codec.format for codec in parameters])).encode()
-        # Behind the header: portal, statement and formats; then, each in two bytes, no parameters and no
-        # result formats, in whose place the real ones go.
+        # Behind the header and the portal's name: its terminator, the statement's name, the formats. Then,
+        # each in two bytes, no parameters and no result formats, in whose place the real ones go.
         self._head = head[5:-4] + len(parameters).to_bytes(2, "big")
         self._tail = _formats([codec.format for codec in codecs])
         self._decoders: dict[str, Decoder] = {}
 
-    def bind(self, arguments: Sequence[object]) -> bytes:
+    def bind(self, arguments: Sequence[object], portal: str = "") -> bytes:
         """The Bind message for these arguments; raises `DataError` for those that do not fit."""
         encoders = self._encoders
         if len(arguments) != len(encoders):
             raise DataError(
                 f"the statement has {len(encoders)} parameters; {len(arguments)} arguments were given"
             )
-        parts = [b"B", b"", self._head]
+        parts = [b"B", b"", portal.encode(), self._head]
         pack = _LENGTH.pack
         for value, encode in zip(arguments, encoders, strict=True):
             if value is None:
@@ -128,6 +128,24 @@ def _formats(codes: Sequence[int]) -> bytes:
     if len(set(codes)) == 1:
         codes = codes[:1]
     return struct.pack(f"!H{len(codes)}h", len(codes), *codes)
+
+
+class PreparedStatement:
+    """A statement that a caller holds, under a name of its own; it outlives what the server makes of it."""
+
+    __slots__ = ("closed", "sql", "statement")
+
+    def __init__(self, sql: str) -> None:
+        self.sql = sql
+        self.statement: Statement | None = None
+        """What the server knows; None when that is to be introduced again."""
+        self.closed = False
+
+    def current(self) -> Statement | None:
+        """The statement to execute; raises `LocalProtocolError` if it has been closed."""
+        if self.closed:
+            raise LocalProtocolError("the prepared statement is closed")
+        return self.statement
 
 
 class StatementCache:

@@ -1,24 +1,60 @@
-"""The verbs of an asynchronous session, for any event loop.
+"""What can be asked of PostgreSQL with SQL and arguments, for any event loop.
 
-Nothing here waits: each verb makes a request of the core and hands it to `perform`, which the driver of an
-event loop provides. The blocking twin of this module is `pgproto._verbs._blocking`; a test holds the two
-to the same names and parameters.
+Nothing here waits by itself: each verb makes a request of the core and hands it to the driver of an event
+loop. The blocking twin of this module is `pgproto._verbs._blocking`; a test holds the two to the same names
+and parameters.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar, overload
+from collections.abc import AsyncIterable, Callable, Iterable, Sequence
+from functools import partial
+from itertools import islice
+from typing import Any, Protocol, TypeVar, overload
 
 from pgproto._record import Record
-from pgproto._session import CommandTag, Request, Result, ServerVersion, SessionCore
-from pgproto.errors import PostgresError
+from pgproto._session import (
+    Batch,
+    CommandTag,
+    Lease,
+    PreparedStatement,
+    Request,
+    SessionCore,
+    Waitable,
+)
+from pgproto.messages import FieldDescription
 
-__all__ = ["AsyncQueries", "AsyncSession"]
+__all__ = ["AsyncDriver", "AsyncQueries", "AsyncStatement"]
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+_SETS_AT_ONCE = 100
+
+
+class AsyncDriver(Protocol):
+    """What the verbs need of a transport."""
+
+    async def perform(self, request: Request[R], lease: Lease | None = None) -> R:
+        """Hand in a request and wait for its outcome."""
+        ...
+
+    def start(self, request: Request[object], lease: Lease | None = None) -> None:
+        """Hand in a request."""
+        ...
+
+    async def wait(self, waitable: Waitable) -> None:
+        """Wait until there is news of it."""
+        ...
+
+    def leave(self, request: Request[object]) -> None:
+        """Wait for the request no more."""
+        ...
+
+    def act(self, action: Callable[[], R]) -> R:
+        """Do something to the machine, and write what it then has to say."""
+        ...
 
 
 class AsyncQueries(ABC):
@@ -40,16 +76,13 @@ class AsyncQueries(ABC):
     __slots__ = ()
 
     @abstractmethod
-    def _requests(self) -> SessionCore:
-        """Who makes the requests."""
-
-    @abstractmethod
-    async def _perform(self, request: Request[R]) -> R:
-        """Wait for the outcome of a request."""
+    def _connection(self) -> tuple[AsyncDriver, SessionCore, Lease | None]:
+        """Through whom and what to ask, and under which lease; None for that of the caller's context."""
 
     async def execute(self, sql: str, *args: object, timeout: float | None = None) -> CommandTag:
         """Execute a statement and return its command tag, such as ``"INSERT 0 3"``; rows are dropped."""
-        return await self._perform(self._requests().execute(sql, args, timeout))
+        driver, core, lease = self._connection()
+        return await driver.perform(core.execute(sql, args, timeout), lease)
 
     @overload
     async def fetch(
@@ -63,7 +96,8 @@ class AsyncQueries(ABC):
         self, sql: str, *args: object, row: Callable[..., object] | None = None, timeout: float | None = None
     ) -> list[Any]:
         """Execute a statement and return all its rows."""
-        return await self._perform(self._requests().fetch(sql, args, row, timeout))
+        driver, core, lease = self._connection()
+        return await driver.perform(core.fetch(sql, args, row, timeout), lease)
 
     @overload
     async def fetchrow(
@@ -77,7 +111,8 @@ class AsyncQueries(ABC):
         self, sql: str, *args: object, row: Callable[..., object] | None = None, timeout: float | None = None
     ) -> Any:
         """Execute a statement and return its first row, or None if there is none."""
-        return await self._perform(self._requests().fetchrow(sql, args, row, timeout))
+        driver, core, lease = self._connection()
+        return await driver.perform(core.fetchrow(sql, args, row, timeout), lease)
 
     @overload
     async def fetch_one(
@@ -94,60 +129,143 @@ class AsyncQueries(ABC):
 
         Raises `pgproto.NoRows` or `pgproto.TooManyRows` if it does not; what it did has been done.
         """
-        return await self._perform(self._requests().fetch_one(sql, args, row, timeout))
+        driver, core, lease = self._connection()
+        return await driver.perform(core.fetch_one(sql, args, row, timeout), lease)
 
     async def fetchval(self, sql: str, *args: object, column: int = 0, timeout: float | None = None) -> Any:
         """Execute a statement and return one value of its first row, or None if there is no row."""
-        return await self._perform(self._requests().fetchval(sql, args, column, timeout))
+        driver, core, lease = self._connection()
+        return await driver.perform(core.fetchval(sql, args, column, timeout), lease)
+
+    async def executemany(
+        self,
+        sql: str,
+        args: Iterable[Sequence[object]] | AsyncIterable[Sequence[object]],
+        *,
+        timeout: float | None = None,
+    ) -> int:
+        """Execute a statement once for each set of arguments, as one atomic batch.
+
+        Either all take effect or none does. ``args`` may be any iterable, also an asynchronous one; it is read
+        as the server takes it, so its length does not matter. Returns how many rows were affected in all.
+        """
+        driver, core, lease = self._connection()
+        batch = core.executemany(sql, timeout)
+        driver.start(batch, lease)
+        try:
+            if isinstance(args, AsyncIterable):
+                async for each in args:
+                    if not await _add(driver, core, batch, [each]):
+                        break
+            else:
+                sets = iter(args)
+                while (some := list(islice(sets, _SETS_AT_ONCE))) and await _add(driver, core, batch, some):
+                    continue
+            driver.act(partial(batch.end, core.machine))
+            while not batch.done:
+                await driver.wait(batch)
+        except Exception:
+            # The arguments were at fault, or what they were taken from: take back what was sent of them.
+            driver.act(partial(batch.take_back, core.machine))
+            while not batch.done:
+                await driver.wait(batch)
+            raise
+        except BaseException:
+            driver.leave(batch)
+            raise
+        return batch.result()
 
 
-class AsyncSession(AsyncQueries):
-    """A session with PostgreSQL, which any number of tasks may share.
+async def _add(driver: AsyncDriver, core: SessionCore, batch: Batch, sets: list[Sequence[object]]) -> bool:
+    """Add arguments as soon as there is room for them; False if the request is over already."""
+    while not (batch.wants_more or batch.done):
+        await driver.wait(batch)
+    if batch.done:
+        return False
+    driver.act(partial(batch.add, core.machine, sets))
+    return True
 
-    Requests are written in the order in which they were made and pipelined; each stands for itself, so the
-    error of one touches no other. A task that is cancelled leaves at once: its request is dropped if it was
-    not sent yet, and its result is dropped otherwise.
+
+class AsyncStatement:
+    """A prepared statement that its maker holds; `AsyncSession.prepare` makes one.
+
+    Its verbs are those of a session, without the SQL. When the server has forgotten or changed what it
+    prepared, the statement is prepared again by itself.
     """
 
-    __slots__ = ()
+    __slots__ = ("_core", "_driver", "_prepared")
 
-    async def simple_query(self, sql: str, *, timeout: float | None = None) -> list[Result]:
-        """Execute a string of any number of statements, in one implicit transaction.
-
-        One `pgproto.Result` for each statement, with ``tag`` and ``rows``; values come as text. There are no
-        parameters: never put a value into the string. PostgreSQL documentation: "Simple Query".
-        """
-        return await self._perform(self._requests().simple_query(sql, timeout))
-
-    async def ping(self, *, timeout: float | None = None) -> None:
-        """Make sure that the server answers; it leaves no trace in the server's log."""
-        await self._perform(self._requests().ping(timeout))
+    def __init__(self, driver: AsyncDriver, core: SessionCore, prepared: PreparedStatement) -> None:
+        self._driver = driver
+        self._core = core
+        self._prepared = prepared
 
     @property
-    def is_closed(self) -> bool:
-        """Whether the session has ended, for whatever reason."""
-        return self._requests().is_closed
+    def sql(self) -> str:
+        """The statement."""
+        return self._prepared.sql
 
     @property
-    def transaction_status(self) -> str:
-        """``"I"`` idle, ``"T"`` in a transaction, ``"E"`` in one that has failed, as the server last said."""
-        return self._requests().transaction_status
+    def parameter_types(self) -> tuple[int, ...]:
+        """The OIDs of the parameters' types; empty while the statement is to be prepared again."""
+        statement = self._prepared.statement
+        return () if statement is None else statement.parameter_types
 
     @property
-    def parameters(self) -> Mapping[str, str]:
-        """Run-time parameters that the server reports, such as ``server_version`` and ``TimeZone``."""
-        return self._requests().parameters
+    def columns(self) -> tuple[FieldDescription, ...]:
+        """The columns of the result, as the server described them."""
+        statement = self._prepared.statement
+        return () if statement is None else statement.columns
 
-    @property
-    def server_version(self) -> ServerVersion:
-        """The server's version: it compares as ``(18, 6)`` and prints as ``"18.6"``."""
-        return self._requests().server_version
+    async def execute(self, *args: object, timeout: float | None = None) -> CommandTag:
+        """As the session's `execute`."""
+        return await self._driver.perform(self._core.execute(self.sql, args, timeout, self._prepared))
 
-    @property
-    def backend_pid(self) -> int:
-        """The process id of the server's side of the session."""
-        return self._requests().backend_pid
+    @overload
+    async def fetch(self, *args: object, row: None = None, timeout: float | None = None) -> list[Record]: ...
+    @overload
+    async def fetch(
+        self, *args: object, row: type[T] | Callable[[Record], T], timeout: float | None = None
+    ) -> list[T]: ...
+    async def fetch(
+        self, *args: object, row: Callable[..., object] | None = None, timeout: float | None = None
+    ) -> list[Any]:
+        """As the session's `fetch`."""
+        return await self._driver.perform(self._core.fetch(self.sql, args, row, timeout, self._prepared))
 
-    def add_notice_handler(self, handler: Callable[[PostgresError], object]) -> None:
-        """Call ``handler`` with every notice and warning of the server; what it raises is logged."""
-        self._requests().add_notice_handler(handler)
+    @overload
+    async def fetchrow(
+        self, *args: object, row: None = None, timeout: float | None = None
+    ) -> Record | None: ...
+    @overload
+    async def fetchrow(
+        self, *args: object, row: type[T] | Callable[[Record], T], timeout: float | None = None
+    ) -> T | None: ...
+    async def fetchrow(
+        self, *args: object, row: Callable[..., object] | None = None, timeout: float | None = None
+    ) -> Any:
+        """As the session's `fetchrow`."""
+        return await self._driver.perform(self._core.fetchrow(self.sql, args, row, timeout, self._prepared))
+
+    @overload
+    async def fetch_one(self, *args: object, row: None = None, timeout: float | None = None) -> Record: ...
+    @overload
+    async def fetch_one(
+        self, *args: object, row: type[T] | Callable[[Record], T], timeout: float | None = None
+    ) -> T: ...
+    async def fetch_one(
+        self, *args: object, row: Callable[..., object] | None = None, timeout: float | None = None
+    ) -> Any:
+        """As the session's `fetch_one`."""
+        return await self._driver.perform(self._core.fetch_one(self.sql, args, row, timeout, self._prepared))
+
+    async def fetchval(self, *args: object, column: int = 0, timeout: float | None = None) -> Any:
+        """As the session's `fetchval`."""
+        return await self._driver.perform(
+            self._core.fetchval(self.sql, args, column, timeout, self._prepared)
+        )
+
+    async def close(self) -> None:
+        """Drop the statement on the server; this works in a failed transaction too."""
+        if not self._prepared.closed:
+            await self._driver.perform(self._core.close_statement(self._prepared))

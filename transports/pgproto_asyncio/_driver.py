@@ -17,8 +17,9 @@ from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 from pgproto import _effects as effects
+from pgproto._connecting import cancel
 from pgproto._host import read_file
-from pgproto._session import Goodbye, Request, RequestMachine, SessionCore
+from pgproto._session import Goodbye, Lease, Request, RequestMachine, SessionCore, Waitable
 from pgproto.errors import Error, RemoteProtocolError
 
 __all__ = ["Driver"]
@@ -37,12 +38,15 @@ class Driver(asyncio.Protocol):
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
+        self._core: SessionCore | None = None
         self._machine: RequestMachine | None = None
         self._received = bytearray()
         self._ended = False
         self._lost: BaseException | None = None
         self._reading: asyncio.Future[None] | None = None
         self._paused = False
+        self._reading_paused = False
+        self._canceling: asyncio.Task[None] | None = None
         self._flush_planned = False
         self._timer: asyncio.TimerHandle | None = None
         self._closed = self._loop.create_future()
@@ -216,32 +220,61 @@ class Driver(asyncio.Protocol):
 
     def attach(self, core: SessionCore) -> None:
         """From now on the socket serves this session."""
+        self._core = core
         self._machine = machine = core.machine
         logger.debug("session %s: started", machine.process_id)
 
-    async def perform(self, request: Request[R]) -> R:
+    async def perform(self, request: Request[R], lease: Lease | None = None) -> R:
         """Hand a request to the machine and wait for its outcome.
 
         A caller that is cancelled leaves at once; the request is dropped if it was not sent, and its
         result is if it was.
         """
+        self.start(request, lease)
+        try:
+            while not request.done:
+                await self.wait(request)
+        except BaseException:
+            self.leave(request)
+            raise
+        return request.result()
+
+    def start(self, request: Request[object], lease: Lease | None = None) -> None:
+        """Hand a request to the machine."""
         machine = self._expect_machine()
-        waiter = request.waiter = self._loop.create_future()
-        machine.submit(request)
+        machine.submit(request, lease)
         if not machine.in_flight:
             self._flush()
         elif not self._flush_planned:
             # Whatever else is submitted in this turn of the loop leaves with it in one write.
             self._flush_planned = True
             self._loop.call_soon(self._flush)
-        if not request.done:
-            try:
-                await waiter
-            except asyncio.CancelledError:
-                machine.abandon(request)
-                self._flush()
-                raise
-        return request.result()
+
+    async def wait(self, waitable: Waitable) -> None:
+        """Wait until there is news of it."""
+        if not waitable.stirred and not waitable.done:
+            waitable.waiter = waiter = self._loop.create_future()
+            await waiter
+        waitable.stirred = False
+
+    def leave(self, request: Request[object]) -> None:
+        """The caller waits for the request no more."""
+        if self._machine is not None:
+            self._machine.abandon(request)
+            self._flush()
+
+    def act(self, action: Callable[[], R]) -> R:
+        """Do something to the machine, and write what it then has to say."""
+        self._expect_machine()
+        try:
+            return action()
+        finally:
+            self._flush()
+
+    def _expect_core(self) -> SessionCore:
+        if self._core is None:
+            raise RuntimeError("the session was not established")
+        return self._core
 
     def _expect_machine(self) -> RequestMachine:
         if self._machine is None:
@@ -251,28 +284,52 @@ class Driver(asyncio.Protocol):
         return self._machine
 
     def _flush(self) -> None:
-        """Write what the machine has to say, and wake those who got their outcome."""
+        """Write what the machine has to say, and wake those who have something to see."""
         self._flush_planned = False
         machine = self._machine
         if machine is None:
             return
         while self._transport is not None and not self._paused and (data := machine.data_to_send()):
             self._transport.write(data)
-        for request in machine.take_finished():
-            waiter = cast("asyncio.Future[None]", request.waiter)
-            if not waiter.done():
+        for stirred in machine.take_stirred():
+            waiter = cast("asyncio.Future[None] | None", stirred.waiter)
+            if waiter is not None and not waiter.done():
                 waiter.set_result(None)
-        for handler, argument in machine.take_callbacks():
-            try:
-                handler(argument)
-            except Exception:
-                logger.exception("session %s: a handler failed", machine.process_id)
+        self._report(machine)
+        if machine.take_cancel():
+            self._canceling = self._loop.create_task(self._cancel(machine))
+        if machine.reading_paused is not self._reading_paused:
+            self._pause_reading(machine.reading_paused)
         if machine.failure is not None and self._transport is not None:
             logger.info("session %s: ended: %s", machine.process_id, machine.failure)
             transport, self._transport = self._transport, None
             # What is left to write is at most a goodbye.
             transport.close() if machine.said_goodbye else transport.abort()
         self._arm_timer(machine)
+
+    def _report(self, machine: RequestMachine) -> None:
+        for handler, argument in machine.take_callbacks():
+            try:
+                handler(argument)
+            except Exception:
+                logger.exception("session %s: a handler failed", machine.process_id)
+        while machine.remarks:
+            logger.warning("session %s: %s", machine.process_id, machine.remarks.pop(0))
+
+    def _pause_reading(self, pause: bool) -> None:
+        self._reading_paused = pause
+        if self._transport is not None:
+            self._transport.pause_reading() if pause else self._transport.resume_reading()
+
+    async def _cancel(self, machine: RequestMachine) -> None:
+        try:
+            deadline = self._loop.time() + machine.cancel_timeout
+            await Driver().run(cancel(self._expect_core().established, deadline=deadline))
+        except (OSError, Error) as error:
+            logger.warning("session %s: a cancel request failed: %s", machine.process_id, error)
+        finally:
+            machine.cancel_delivered()
+            self._flush()
 
     def _arm_timer(self, machine: RequestMachine) -> None:
         deadline = machine.next_deadline()

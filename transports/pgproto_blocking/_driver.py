@@ -21,9 +21,10 @@ from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 from pgproto import _effects as effects
+from pgproto._connecting import cancel
 from pgproto._host import read_file
-from pgproto._session import Goodbye, Request, RequestMachine, SessionCore
-from pgproto.errors import Error, RemoteProtocolError
+from pgproto._session import Goodbye, Lease, Request, RequestMachine, SessionCore, Waitable
+from pgproto.errors import Error
 
 __all__ = ["Driver"]
 
@@ -41,7 +42,8 @@ class Driver:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._passengers: deque[Request[object]] = deque()
+        self._passengers: deque[Waitable] = deque()
+        self._core: SessionCore | None = None
         self._machine: RequestMachine | None = None
         self._socket: socket.socket | None = None
         self._selector: selectors.BaseSelector | None = None
@@ -271,26 +273,77 @@ class Driver:
 
     def attach(self, core: SessionCore) -> None:
         """From now on the socket serves this session."""
+        self._core = core
         self._machine = machine = core.machine
         logger.debug("session %s: started", machine.process_id)
 
-    def perform(self, request: Request[R]) -> R:
+    def perform(self, request: Request[R], lease: Lease | None = None) -> R:
         """Hand a request to the machine and see to it that its outcome comes."""
-        machine = self._expect_machine()
-        with self._lock:
-            machine.submit(request)
-            self._exchange(machine, reading=False)
+        self.start(request, lease)
         try:
             while not request.done:
-                self._ride(machine, request)
+                self.wait(request)
         except BaseException:
             # Only an interrupt gets here. If it came while this thread was waiting, all is in order and the
             # answer will be dropped when it comes; if not, `_drive` has closed the session.
-            with self._lock:
-                machine.abandon(request)
-                self._hand_over()
+            self.leave(request)
             raise
         return request.result()
+
+    def start(self, request: Request[object], lease: Lease | None = None) -> None:
+        """Hand a request to the machine."""
+        machine = self._expect_machine()
+        with self._lock:
+            machine.submit(request, lease)
+            self._exchange(machine, reading=False)
+
+    def wait(self, waitable: Waitable, timeout: float | None = None) -> None:
+        """Drive, or wait as a passenger, until there is news of it; or for ``timeout`` seconds."""
+        machine = self._expect_machine()
+        until = None if timeout is None else time.monotonic() + timeout
+        while not (waitable.stirred or waitable.done):
+            if until is not None and time.monotonic() >= until:
+                return
+            self._ride(machine, waitable, until)
+        waitable.stirred = False
+
+    def leave(self, request: Request[object]) -> None:
+        """The caller waits for the request no more."""
+        machine = self._expect_machine()
+        with self._lock:
+            machine.abandon(request)
+            self._exchange(machine, reading=False)
+            self._hand_over()
+        self._cancel_if_wanted(machine)
+
+    def act(self, action: Callable[[], R]) -> R:
+        """Do something to the machine, and write what it then has to say."""
+        machine = self._expect_machine()
+        with self._lock:
+            try:
+                return action()
+            finally:
+                self._exchange(machine, reading=False)
+
+    def _cancel_if_wanted(self, machine: RequestMachine) -> None:
+        with self._lock:
+            wanted = machine.take_cancel()
+        if not wanted:
+            return
+        try:
+            deadline = time.monotonic() + machine.cancel_timeout
+            Driver().run(cancel(self._expect_core().established, deadline=deadline))
+        except (OSError, Error) as error:
+            logger.warning("session %s: a cancel request failed: %s", machine.process_id, error)
+        finally:
+            with self._lock:
+                machine.cancel_delivered()
+                self._exchange(machine, reading=False)
+
+    def _expect_core(self) -> SessionCore:
+        if self._core is None:
+            raise RuntimeError("the session was not established")
+        return self._core
 
     def _expect_machine(self) -> RequestMachine:
         if self._machine is None:
@@ -299,51 +352,61 @@ class Driver:
             raise RuntimeError("the session belongs to the process that was forked; open another one")
         return self._machine
 
-    def _ride(self, machine: RequestMachine, request: Request[R]) -> None:
-        """Drive, or wait as a passenger until the answer comes or the wheel is free."""
+    def _ride(self, machine: RequestMachine, waitable: Waitable, until: float | None) -> None:
         with self._lock:
-            if request.done:
+            if waitable.stirred or waitable.done:
                 return
             waiting = None
             if self._driving:
                 waiting = threading.Lock()
                 waiting.acquire()
-                request.waiter = waiting
-                self._passengers.append(request)
+                waitable.waiter = waiting
+                self._passengers.append(waitable)
             else:
                 self._driving = True
                 try:
-                    self._drive(machine, request)
+                    self._drive(machine, waitable, until)
                 finally:
                     self._driving = False
                     self._hand_over()
-        if waiting is not None:
-            waiting.acquire()
+        if waiting is None:
+            self._cancel_if_wanted(machine)
+            return
+        try:
+            waiting.acquire(timeout=-1 if until is None else max(0.0, until - time.monotonic()))
+        finally:
+            with self._lock:
+                if waitable.waiter is waiting:
+                    waitable.waiter = None
+                elif not (waitable.stirred or waitable.done):
+                    # It was this thread's turn to drive; should it not come to that, another must.
+                    self._hand_over()
 
     def _hand_over(self) -> None:
         """Let the next passenger take the wheel."""
         while not self._driving and self._passengers:
             passenger = self._passengers.popleft()
-            if passenger.waiter is not None and not passenger.abandoned:
+            if passenger.waiter is not None:
                 _wake(passenger)
                 return
 
-    def _drive(self, machine: RequestMachine, request: Request[R]) -> None:
+    def _drive(self, machine: RequestMachine, waitable: Waitable, until: float | None) -> None:
         in_order = False
         try:
-            while not request.done:
-                deadline = machine.next_deadline()
-                timeout = None if deadline is None else max(0.0, deadline - time.monotonic())
+            while not (waitable.stirred or waitable.done):
+                now = time.monotonic()
+                if until is not None and now >= until:
+                    return
+                times = [each for each in (machine.next_deadline(), until) if each is not None]
                 self._watch()
                 in_order = True
                 self._lock.release()
                 try:
-                    self._wait(timeout)
+                    self._wait(max(0.0, min(times) - now) if times else None)
                 finally:
                     self._lock.acquire()
                 in_order = False
-                if deadline is not None:
-                    machine.tick()
+                machine.tick()
                 self._exchange(machine)
         except BaseException:
             if not in_order:
@@ -354,7 +417,12 @@ class Driver:
     def _exchange(self, machine: RequestMachine, *, reading: bool = True) -> None:
         """Move bytes both ways as far as the socket goes, and wake those who got their outcome."""
         try:
-            if reading and self._socket is not None and (data := self._read_some(_CHUNK)) is not None:
+            if (
+                reading
+                and not machine.reading_paused
+                and self._socket is not None
+                and (data := self._read_some(_CHUNK)) is not None
+            ):
                 machine.receive_data(data)
             while self._socket is not None:
                 if not self._outgoing and not (data := machine.data_to_send()):
@@ -370,14 +438,16 @@ class Driver:
             logger.info("session %s: ended: %s", machine.process_id, machine.failure)
             self._close_socket()
         self._watch()
-        for request in machine.take_finished():
-            if request.waiter is not None:
-                _wake(request)
+        for stirred in machine.take_stirred():
+            if stirred.waiter is not None:
+                _wake(stirred)
         for handler, argument in machine.take_callbacks():
             try:
                 handler(argument)
             except Exception:
                 logger.exception("session %s: a handler failed", machine.process_id)
+        while machine.remarks:
+            logger.warning("session %s: %s", machine.process_id, machine.remarks.pop(0))
 
     # The end.
 
@@ -402,7 +472,7 @@ class Driver:
             self.abort()
 
 
-def _wake(request: Request[object]) -> None:
-    """Let the thread go on that waits for this request as a passenger."""
-    waiting, request.waiter = cast("threading.Lock", request.waiter), None
+def _wake(waitable: Waitable) -> None:
+    """Let the thread go on that waits for this as a passenger."""
+    waiting, waitable.waiter = cast("threading.Lock", waitable.waiter), None
     waiting.release()

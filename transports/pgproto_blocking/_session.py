@@ -3,32 +3,24 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Self
 
 from pgproto._establishing import establish
-from pgproto._session import Request, SessionCore
-from pgproto._verbs._blocking import BlockingSession
+from pgproto._session import SessionCore
+from pgproto._verbs._blocking_session import BlockingSession
 from pgproto_blocking._driver import Driver
 
 __all__ = ["Session", "connect"]
-
-R = TypeVar("R")
 
 
 class Session(BlockingSession):
     """A session with PostgreSQL for plain threads; `connect` makes one."""
 
-    __slots__ = ("__weakref__", "_core", "_driver")
+    __slots__ = ("__weakref__", "_socket")
 
     def __init__(self, driver: Driver, core: SessionCore) -> None:
-        self._driver = driver
-        self._core = core
-
-    def _requests(self) -> SessionCore:
-        return self._core
-
-    def _perform(self, request: Request[R]) -> R:
-        return self._driver.perform(request)
+        super().__init__(driver, core)
+        self._socket = driver
 
     def __enter__(self) -> Self:
         return self
@@ -44,11 +36,11 @@ class Session(BlockingSession):
         It never waits for a silent server any longer, can be called any number of times, and always closes
         the socket.
         """
-        self._driver.close(timeout)
+        self._socket.close(timeout)
 
     def terminate(self) -> None:
         """Close the socket at once; pending requests fail with `pgproto.ConnectionLost`."""
-        self._driver.abort()
+        self._socket.abort()
 
 
 def connect(dsn: str | None = None, /, **parameters: object) -> Session:

@@ -19,8 +19,9 @@ from typing import Any, TypeVar, cast
 import trio
 
 from pgproto import _effects as effects
+from pgproto._connecting import cancel
 from pgproto._host import read_file
-from pgproto._session import Goodbye, Request, RequestMachine, SessionCore
+from pgproto._session import Goodbye, Lease, Request, RequestMachine, SessionCore, Waitable
 from pgproto.errors import Error
 
 __all__ = ["Driver"]
@@ -37,7 +38,10 @@ class Driver:
 
     def __init__(self) -> None:
         self._token = trio.lowlevel.current_trio_token()
+        self._core: SessionCore | None = None
         self._machine: RequestMachine | None = None
+        self._nursery: trio.Nursery | None = None
+        self._readable = trio.Event()
         self._socket: socket.socket | None = None
         self._stream: trio.SocketStream | trio.SSLStream[trio.SocketStream] | None = None
         self._scope = trio.CancelScope(shield=True)
@@ -161,6 +165,7 @@ class Driver:
 
     def attach(self, core: SessionCore, nursery: trio.Nursery) -> None:
         """From now on the socket serves this session, by tasks in this nursery."""
+        self._core = core
         self._machine = machine = core.machine
         nursery.start_soon(self._serve, machine)
         logger.debug("session %s: started", machine.process_id)
@@ -168,6 +173,7 @@ class Driver:
     async def _serve(self, machine: RequestMachine) -> None:
         with self._scope:
             async with trio.open_nursery() as nursery:
+                self._nursery = nursery
                 nursery.start_soon(self._read, machine)
                 nursery.start_soon(self._write, machine)
                 nursery.start_soon(self._keep_time, machine)
@@ -177,6 +183,9 @@ class Driver:
             while self._stream is not None:
                 machine.receive_data(bytes(await self._stream.receive_some(_CHUNK)))
                 self._flush()
+                if machine.reading_paused:
+                    self._readable = trio.Event()
+                    await self._readable.wait()
         except (OSError, trio.BrokenResourceError, trio.ClosedResourceError) as error:
             machine.connection_lost(error)
             self._flush()
@@ -207,29 +216,59 @@ class Driver:
             machine.tick()
             self._flush()
 
-    async def perform(self, request: Request[R]) -> R:
+    async def perform(self, request: Request[R], lease: Lease | None = None) -> R:
         """Hand a request to the machine and wait for its outcome.
 
         A caller that is cancelled leaves at once; the request is dropped if it was not sent, and its
         result is if it was.
         """
         await trio.lowlevel.checkpoint_if_cancelled()
-        machine = self._expect_machine()
-        machine.submit(request)
-        self._flush()
-        if request.done:
-            await trio.lowlevel.cancel_shielded_checkpoint()
-            return request.result()
-
-        def leave(_: object) -> trio.lowlevel.Abort:
-            request.waiter = None
-            machine.abandon(request)
-            self._flush()
-            return trio.lowlevel.Abort.SUCCEEDED
-
-        request.waiter = trio.lowlevel.current_task()
-        await trio.lowlevel.wait_task_rescheduled(leave)
+        self.start(request, lease)
+        try:
+            while not request.done:
+                await self.wait(request)
+        except BaseException:
+            self.leave(request)
+            raise
         return request.result()
+
+    def start(self, request: Request[object], lease: Lease | None = None) -> None:
+        """Hand a request to the machine."""
+        self._expect_machine().submit(request, lease)
+        self._flush()
+
+    async def wait(self, waitable: Waitable) -> None:
+        """Wait until there is news of it."""
+        if waitable.stirred or waitable.done:
+            await trio.lowlevel.checkpoint()
+        else:
+
+            def leave(_: object) -> trio.lowlevel.Abort:
+                waitable.waiter = None
+                return trio.lowlevel.Abort.SUCCEEDED
+
+            waitable.waiter = trio.lowlevel.current_task()
+            await trio.lowlevel.wait_task_rescheduled(leave)
+        waitable.stirred = False
+
+    def leave(self, request: Request[object]) -> None:
+        """The caller waits for the request no more."""
+        if self._machine is not None:
+            self._machine.abandon(request)
+            self._flush()
+
+    def act(self, action: Callable[[], R]) -> R:
+        """Do something to the machine, and write what it then has to say."""
+        self._expect_machine()
+        try:
+            return action()
+        finally:
+            self._flush()
+
+    def _expect_core(self) -> SessionCore:
+        if self._core is None:
+            raise RuntimeError("the session was not established")
+        return self._core
 
     def _expect_machine(self) -> RequestMachine:
         if self._machine is None:
@@ -239,25 +278,44 @@ class Driver:
         return self._machine
 
     def _flush(self) -> None:
-        """Write what the machine has to say, and wake those who got their outcome."""
+        """Write what the machine has to say, and wake those who have something to see."""
         machine = self._machine
         if machine is None:
             return
         self._write_now(machine)
-        for request in machine.take_finished():
-            if request.waiter is not None:
-                trio.lowlevel.reschedule(cast("trio.lowlevel.Task", request.waiter))
-                request.waiter = None
-        for handler, argument in machine.take_callbacks():
-            try:
-                handler(argument)
-            except Exception:
-                logger.exception("session %s: a handler failed", machine.process_id)
+        for stirred in machine.take_stirred():
+            if stirred.waiter is not None:
+                trio.lowlevel.reschedule(cast("trio.lowlevel.Task", stirred.waiter))
+                stirred.waiter = None
+        self._report(machine)
+        if machine.take_cancel() and self._nursery is not None:
+            self._nursery.start_soon(self._cancel, machine)
+        if not machine.reading_paused:
+            self._readable.set()
         if not self._writing and not self._writable.is_set():
             self._end_if_failed(machine)
         deadline = machine.next_deadline()
         if deadline is not None and deadline < self._timed_until:
             self._timed.set()
+
+    def _report(self, machine: RequestMachine) -> None:
+        for handler, argument in machine.take_callbacks():
+            try:
+                handler(argument)
+            except Exception:
+                logger.exception("session %s: a handler failed", machine.process_id)
+        while machine.remarks:
+            logger.warning("session %s: %s", machine.process_id, machine.remarks.pop(0))
+
+    async def _cancel(self, machine: RequestMachine) -> None:
+        try:
+            deadline = trio.current_time() + machine.cancel_timeout
+            await Driver().run(cancel(self._expect_core().established, deadline=deadline))
+        except (OSError, Error) as error:
+            logger.warning("session %s: a cancel request failed: %s", machine.process_id, error)
+        finally:
+            machine.cancel_delivered()
+            self._flush()
 
     def _write_now(self, machine: RequestMachine) -> None:
         """Write without waiting if nobody else is; the writer does what is left, and joins what comes at once."""

@@ -4,34 +4,25 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import TypeVar
 
 import trio
 
 from pgproto._establishing import establish
-from pgproto._session import Request, SessionCore
-from pgproto._verbs._async import AsyncSession
+from pgproto._session import SessionCore
+from pgproto._verbs._async_session import AsyncSession
 from pgproto_trio._driver import Driver
 
 __all__ = ["Session", "connect"]
-
-R = TypeVar("R")
 
 
 class Session(AsyncSession):
     """A session with PostgreSQL in a run of trio; `connect` makes one."""
 
-    __slots__ = ("__weakref__", "_core", "_driver")
+    __slots__ = ("__weakref__", "_socket")
 
     def __init__(self, driver: Driver, core: SessionCore) -> None:
-        self._driver = driver
-        self._core = core
-
-    def _requests(self) -> SessionCore:
-        return self._core
-
-    async def _perform(self, request: Request[R]) -> R:
-        return await self._driver.perform(request)
+        super().__init__(driver, core)
+        self._socket = driver
 
     async def close(self, timeout: float = 5) -> None:
         """Let pending requests finish, say goodbye and close, within ``timeout`` seconds.
@@ -39,11 +30,11 @@ class Session(AsyncSession):
         It never waits for a silent server any longer, can be called any number of times, and always closes
         the socket.
         """
-        await self._driver.close(timeout)
+        await self._socket.close(timeout)
 
     def terminate(self) -> None:
         """Close the socket at once; pending requests fail with `pgproto.ConnectionLost`."""
-        self._driver.abort()
+        self._socket.abort()
 
 
 @asynccontextmanager
@@ -69,7 +60,7 @@ async def connect(dsn: str | None = None, /, **parameters: object) -> AsyncGener
         session = Session(driver, core)
         try:
             yield session
-        except BaseException as raised:  # noqa: BLE001
+        except BaseException as raised:
             error = raised
         finally:
             await session.close()

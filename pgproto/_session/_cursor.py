@@ -1,0 +1,176 @@
+"""A portal that gives its rows in batches: what a row stream is made of.
+
+PostgreSQL documentation: "Extended Query", on Execute's row-count limit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from pgproto import messages as m
+from pgproto._session._introduction import IntroducingRequest
+from pgproto._session._machine import SYNC, RequestMachine
+from pgproto._session._query import Rows
+from pgproto._session._request import Request
+from pgproto._session._statement import Statement
+from pgproto._state import Step
+from pgproto.errors import DataError, RemoteProtocolError
+
+__all__ = ["Cursor"]
+
+_OPEN: Final = (Step.BIND, Step.EXECUTE, Step.SYNC)
+_FETCH: Final = (Step.DESCRIBE_PORTAL, Step.EXECUTE, Step.SYNC)
+_OPEN_UNNAMED: Final = (Step.PARSE, Step.BIND, Step.EXECUTE, Step.SYNC)
+
+
+class Cursor:
+    """A named portal within a transaction, and the requests on it."""
+
+    __slots__ = ("_arguments", "_batch", "_row", "_sql", "_statement", "exhausted", "portal")
+
+    def __init__(
+        self,
+        machine: RequestMachine,
+        sql: str,
+        arguments: Sequence[object],
+        batch: int,
+        row: Callable[..., object] | None,
+    ) -> None:
+        if batch < 1:
+            raise DataError(f"a batch of {batch} rows; it has at least 1")
+        self._sql = sql
+        self._arguments = arguments
+        self._batch = batch
+        self._row = row
+        self._statement: Statement | None = None
+        self.portal = machine.statements.new_name()
+        self.exhausted = False
+        """Whether the server has said that there are no more rows."""
+
+    def open(self) -> Request[list[object]]:
+        """Open the portal and fetch the first batch."""
+        return _Open(self, self._sql, self._arguments, self._row)
+
+    def fetch(self) -> Request[list[object]]:
+        """Fetch the next batch."""
+        return _Fetch(self, self._sql, self._row)
+
+    def close(self) -> Request[None]:
+        """Drop the portal."""
+        return _Close(self)
+
+    def execute(self) -> bytes:
+        """The Execute message for one batch."""
+        return m.Execute(self.portal, self._batch).encode()
+
+    def describe(self, statement: Statement) -> None:
+        """The portal's statement is known now."""
+        self._statement = statement
+
+    def use(self, rows: Rows) -> None:
+        """Make ``rows`` take what the portal gives."""
+        if self._statement is not None:
+            rows.use(self._statement)
+
+
+class _Batch(IntroducingRequest[list[object]]):
+    """The part that opening and fetching have in common."""
+
+    __slots__ = ("cursor", "rows")
+
+    def __init__(self, cursor: Cursor, sql: str, row: Callable[..., object] | None) -> None:
+        super().__init__(sql, None)
+        self.cursor = cursor
+        self.rows = Rows(row)
+
+    def receive(self, machine: RequestMachine, message: m.Message) -> None:
+        match message:
+            case _ if self.introducing:
+                self.receive_introduction(machine, message)
+            case m.BindComplete() | m.RowDescription():
+                machine.connection.row_sink = self.rows.sink(machine, self)
+            case m.CommandComplete() | m.EmptyQueryResponse():
+                self.cursor.exhausted = True
+            case m.CopyInResponse() | m.CopyOutResponse():
+                raise RemoteProtocolError("the server answered with COPY what was bound with a row limit")
+            case _:
+                # ParseComplete and PortalSuspended: there may be more.
+                ...
+
+    def leave(self, machine: RequestMachine) -> None:
+        """Nothing: a batch is small, and a cancel would break the transaction around it."""
+
+    def ready(self, machine: RequestMachine, status: str) -> bool:
+        if self.error is None:
+            self.error = self.rows.error
+        return True
+
+    def value(self) -> list[object]:
+        return self.rows.made()
+
+
+class _Open(_Batch):
+    __slots__ = ("_arguments",)
+
+    def __init__(
+        self, cursor: Cursor, sql: str, arguments: Sequence[object], row: Callable[..., object] | None
+    ) -> None:
+        super().__init__(cursor, sql, row)
+        self._arguments = arguments
+
+    def begin(self, machine: RequestMachine) -> None:
+        statement = machine.statements.get(self.sql)
+        if statement is None:
+            self.introduce(machine, self.sql, machine.new_statement_name())
+        else:
+            self._execute(machine, statement)
+
+    def introduced(self, machine: RequestMachine, statement: Statement) -> None:
+        machine.statements.add(statement)
+        self._execute(machine, statement)
+
+    def _execute(self, machine: RequestMachine, statement: Statement) -> None:
+        if statement.keyword == "COPY":
+            raise DataError("COPY gives no rows to stream; copy_out() receives its data")
+        bind = statement.bind(self._arguments, self.cursor.portal)
+        self.cursor.describe(statement)
+        self.rows.use(statement)
+        data = bind + self.cursor.execute() + SYNC
+        if statement.name:
+            machine.write(self, data, _OPEN)
+        else:
+            machine.write(self, statement.parse + data, _OPEN_UNNAMED)
+
+
+class _Fetch(_Batch):
+    __slots__ = ()
+
+    def begin(self, machine: RequestMachine) -> None:
+        self.cursor.use(self.rows)
+        # Describe says when this batch's turn has come, so that its rows find their way.
+        machine.write(
+            self, m.Describe("P", self.cursor.portal).encode() + self.cursor.execute() + SYNC, _FETCH
+        )
+
+    def introduced(self, machine: RequestMachine, statement: Statement) -> None:
+        raise RemoteProtocolError("a portal's statement was described again")
+
+
+class _Close(Request[None]):
+    __slots__ = ("_portal",)
+
+    essential = True
+
+    def __init__(self, cursor: Cursor) -> None:
+        super().__init__("", None)
+        self._portal = cursor.portal
+
+    def begin(self, machine: RequestMachine) -> None:
+        machine.write(self, m.Close("P", self._portal).encode() + SYNC, (Step.CLOSE, Step.SYNC))
+
+    def receive(self, machine: RequestMachine, message: m.Message) -> None:
+        """Nothing: CloseComplete says that it is done."""
+
+    def value(self) -> None:
+        return None

@@ -1,0 +1,155 @@
+"""Introducing a statement: Parse and Describe, and whatever else must be known before it can be executed.
+
+The types that the server tells decide how arguments are encoded and in which format each column comes. Where
+a type is one of the database's own, the server is asked about it in between. All of it stays within the group
+of the request that needs it: no Sync comes before the end, so a transaction pooler cannot give the halves to
+different servers.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from functools import partial
+from typing import Final, TypeVar
+
+from pgproto import messages as m
+from pgproto._rows import compile_decoder
+from pgproto._session._machine import FLUSH, RequestMachine
+from pgproto._session._request import Request
+from pgproto._session._sql import check_sql, first_keyword
+from pgproto._session._statement import Statement
+from pgproto._state import Step
+from pgproto.errors import DataError
+from pgproto.types import Codec
+
+__all__ = ["EXECUTE", "IntroducingRequest", "in_format", "make_statement"]
+
+R_co = TypeVar("R_co", covariant=True)
+
+EXECUTE: Final = m.Execute().encode()
+_STEPS: Final = (Step.PARSE, Step.DESCRIBE_STATEMENT)
+_TYPES_STEPS: Final = (Step.PARSE, Step.BIND, Step.DESCRIBE_PORTAL, Step.EXECUTE)
+_OID_ARRAY: Final = 1028
+
+
+class IntroducingRequest(Request[R_co]):
+    """A request that may have to introduce statements; `introduced` is called when one is known."""
+
+    __slots__ = ("_columns", "_introducing", "_name", "_parameters", "_type_rows", "_unknown")
+
+    def __init__(self, sql: str, timeout: float | None) -> None:
+        super().__init__(sql, timeout)
+        self._introducing: str | None = None
+        self._name = ""
+        self._parameters: tuple[int, ...] = ()
+        self._columns: tuple[m.FieldDescription, ...] = ()
+        self._unknown: set[int] = set()
+        self._type_rows: list[object] = []
+
+    @property
+    def introducing(self) -> bool:
+        """Whether what comes belongs to an introduction."""
+        return self._introducing is not None
+
+    @property
+    def asked_about_types(self) -> bool:
+        """Whether the last introduction had to ask about types, with a statement that has no name either."""
+        return bool(self._unknown)
+
+    @abstractmethod
+    def introduced(self, machine: RequestMachine, statement: Statement) -> None:
+        """The server knows the statement and has described it."""
+
+    def introduce(self, machine: RequestMachine, sql: str, name: str) -> None:
+        """Write Parse, Describe and Flush for a statement; raises `DataError` for SQL that cannot be sent."""
+        check_sql(sql)
+        self._introducing = sql
+        self._name = name
+        self._unknown = set()
+        data = m.Parse(name, sql).encode() + m.Describe("S", name).encode() + FLUSH
+        machine.write(self, data, _STEPS)
+
+    def receive_introduction(self, machine: RequestMachine, message: m.Message) -> None:
+        """Take a message while `introducing`."""
+        match message:
+            case m.ParameterDescription():
+                self._parameters = message.parameter_types
+            case m.RowDescription() if self._unknown:
+                codecs = [
+                    in_format(machine.types.codec(each.type_oid), each.format) for each in message.fields
+                ]
+                machine.connection.row_sink = partial(compile_decoder(codecs), self._type_rows)
+            case m.RowDescription():
+                self._described(machine, message.fields)
+            case m.NoData():
+                self._described(machine, ())
+            case m.CommandComplete():
+                self._types_known(machine)
+            case _:
+                # ParseComplete and BindComplete say nothing more.
+                ...
+
+    def _described(self, machine: RequestMachine, columns: tuple[m.FieldDescription, ...]) -> None:
+        self._columns = columns
+        oids = [*self._parameters, *[column.type_oid for column in columns]]
+        self._unknown = machine.types.unknown(oids)
+        if self._unknown and not self.abandoned:
+            self._ask_for_types(machine)
+        else:
+            self._end_introduction(machine)
+
+    def _ask_for_types(self, machine: RequestMachine) -> None:
+        sql, arguments = machine.types.introspection_query(self._unknown)
+        codec = machine.types.codec(_OID_ARRAY)
+        bind = m.Bind("", "", (codec.format,), (codec.encode(arguments[0]),), (1,))
+        parts = (m.Parse("", sql, (_OID_ARRAY,)), bind, m.Describe("P"), m.Execute())
+        self._type_rows = []
+        machine.write(self, b"".join([part.encode() for part in parts]) + FLUSH, _TYPES_STEPS)
+
+    def _types_known(self, machine: RequestMachine) -> None:
+        rows = [row for row in self._type_rows if isinstance(row, tuple)]
+        self._type_rows = []
+        try:
+            machine.types.learn(rows, self._unknown)
+        except DataError as error:
+            self.error = error
+        self._end_introduction(machine)
+
+    def _end_introduction(self, machine: RequestMachine) -> None:
+        sql, self._introducing = self._introducing or "", None
+        if self.abandoned or self.error is not None:
+            machine.end_group(self)
+            return
+        statement = make_statement(machine, sql, self._name, self._parameters, self._columns)
+        try:
+            self.introduced(machine, statement)
+        except DataError as error:
+            self.error = error
+            machine.end_group(self)
+
+
+def in_format(codec: Codec, format: int) -> Codec:
+    """The codec for values that come in this format, whatever it prefers itself."""
+    if codec.format == format:
+        return codec
+    return Codec(codec.oid, codec.name, format, codec.encoder(format), codec.decoder(format))
+
+
+def make_statement(
+    machine: RequestMachine,
+    sql: str,
+    name: str,
+    parameters: Sequence[int],
+    columns: Sequence[m.FieldDescription],
+) -> Statement:
+    """The statement with the codecs that its types have in this session."""
+    codec = machine.types.codec
+    return Statement(
+        sql,
+        name,
+        first_keyword(sql),
+        [codec(oid) for oid in parameters],
+        columns,
+        [codec(column.type_oid) for column in columns],
+    )

@@ -1,0 +1,194 @@
+"""The explicit pipeline: several statements as one atomic group with one Sync.
+
+Statements that are known go out together. Before one that is not, the server is asked to describe it, which
+it can do only when it has executed what comes before: that may have created what the statement is about.
+Each error belongs to its own statement; those behind it are not executed.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Final, Generic, TypeVar
+
+from pgproto import messages as m
+from pgproto._session._introduction import EXECUTE, IntroducingRequest
+from pgproto._session._machine import SYNC, RequestMachine
+from pgproto._session._query import Rows
+from pgproto._session._sql import check_sql, first_keyword
+from pgproto._session._statement import Statement
+from pgproto._state import Step
+from pgproto.errors import DataError, Error, LocalProtocolError, PipelineAborted
+
+__all__ = ["Pipeline", "PipelineResult"]
+
+R_co = TypeVar("R_co", covariant=True)
+
+_DESCRIBE_AND_EXECUTE: Final = m.Describe("P").encode() + EXECUTE
+_KNOWN: Final = (Step.BIND, Step.DESCRIBE_PORTAL, Step.EXECUTE)
+
+
+class PipelineResult(Generic[R_co]):
+    """What one statement of a pipeline will give: `result`, once the pipeline's block is over."""
+
+    __slots__ = ("_asked", "_error", "_finish", "arguments", "done", "executed", "rows", "sql")
+
+    def __init__(
+        self, sql: str, arguments: Sequence[object], rows: Rows, finish: Callable[[Rows], R_co]
+    ) -> None:
+        self.sql = sql
+        self.arguments = arguments
+        self.rows = rows
+        self.done = False
+        self.executed = False
+        """Whether the server has executed the statement; its transaction may still have failed."""
+        self._finish = finish
+        self._error: BaseException | None = None
+        self._asked = False
+
+    def result(self) -> R_co:
+        """What the statement gave.
+
+        Raises its own error; `pgproto.PipelineAborted` if an earlier statement failed, so that this one was
+        not executed; and `pgproto.LocalProtocolError` before the end of the pipeline's block.
+        """
+        if not self.done:
+            raise LocalProtocolError("the pipeline has not been sent: ask for results after its block")
+        self._asked = True
+        if self._error is not None:
+            raise self._error
+        return self._finish(self.rows)
+
+    def settle(self, error: BaseException | None) -> None:
+        """The outcome is known."""
+        if not self.done:
+            self.done = True
+            self._error = error or self.rows.error
+
+    def __del__(self) -> None:
+        error = self._error
+        if error is not None and not self._asked and not isinstance(error, PipelineAborted):
+            warnings.warn(
+                f"nobody asked for the result of {self.sql[:60]!r} in a pipeline; it had failed: {error}",
+                ResourceWarning,
+                stacklevel=2,
+            )
+
+
+class Pipeline(IntroducingRequest[None]):
+    """The statements of one pipeline, as one request."""
+
+    __slots__ = ("_next_read", "_next_written", "_refused", "_statement", "results")
+
+    def __init__(self, results: Sequence[PipelineResult[object]], timeout: float | None) -> None:
+        super().__init__(results[0].sql if results else "", timeout)
+        self.results = tuple(results)
+        self._next_written = 0
+        self._next_read = 0
+        self._statement: Statement | None = None
+        self._refused: DataError | None = None
+        """What is wrong with the arguments of the statement that is next to be written."""
+
+    def begin(self, machine: RequestMachine) -> None:
+        for result in self.results:
+            check_sql(result.sql)
+            if first_keyword(result.sql) == "COPY":
+                raise DataError("COPY cannot be part of a pipeline: it would take what follows for its data")
+        if self.results:
+            self._write(machine)
+        else:
+            machine.write(self, SYNC, (Step.SYNC,))
+
+    def introduced(self, machine: RequestMachine, statement: Statement) -> None:
+        machine.statements.add(statement)
+        self._statement = statement
+        try:
+            self._write(machine)
+        except DataError:
+            # What came before it has been sent, and must not take effect without it.
+            machine.take_back(self)
+
+    def _write(self, machine: RequestMachine) -> None:
+        """Write as many statements as are known, then either Sync or the introduction of the next."""
+        parts: list[bytes] = []
+        steps: list[Step] = []
+        while self._next_written < len(self.results):
+            result = self.results[self._next_written]
+            statement = self._statement or machine.statements.get(result.sql)
+            self._statement = None
+            if statement is None:
+                break
+            try:
+                data = statement.bind(result.arguments)
+            except DataError as error:
+                self._refused = error
+                raise
+            result.rows.use(statement)
+            if not statement.name:
+                parts.append(statement.parse)
+                steps.append(Step.PARSE)
+            parts += [data, _DESCRIBE_AND_EXECUTE]
+            steps += _KNOWN
+            self._next_written += 1
+        if parts:
+            machine.write(self, b"".join(parts), tuple(steps))
+        if self._next_written < len(self.results):
+            self.introduce(machine, self.results[self._next_written].sql, machine.new_statement_name())
+        else:
+            machine.end_group(self)
+            self.execute_end = machine.written
+
+    def receive(self, machine: RequestMachine, message: m.Message) -> None:
+        if self._next_read == self._next_written and self.introducing:
+            self.receive_introduction(machine, message)
+            return
+        result = self.results[self._next_read]
+        match message:
+            case m.RowDescription():
+                machine.connection.row_sink = result.rows.sink(machine, self)
+            case m.CommandComplete():
+                result.rows.tag = message.command_tag
+                result.executed = True
+                machine.command_completed(message.command_tag)
+                self._next_read += 1
+            case m.EmptyQueryResponse():
+                result.executed = True
+                self._next_read += 1
+            case _:
+                # ParseComplete, BindComplete and NoData.
+                ...
+
+    def ready(self, machine: RequestMachine, status: str) -> bool:
+        error, self.error = self._refused or self.error, None
+        failed = self._next_written if self._refused is not None else self._next_read
+        self._settle(error, failed)
+        return True
+
+    def _settle(self, error: BaseException | None, failed: int) -> None:
+        """Give each statement its outcome; ``failed`` is the position of the one with the error."""
+        if error is not None and failed >= len(self.results):
+            # All were executed, and then their transaction could not be committed.
+            failed = 0
+            for result in self.results:
+                result.settle(error)
+        for result in self.results[:failed] if error is not None else self.results:
+            result.settle(None)
+        for result in self.results[failed : failed + 1]:
+            result.settle(error)
+        for result in self.results[failed + 1 :]:
+            result.settle(PipelineAborted(cause=error))
+
+    def result(self) -> None:
+        try:
+            super().result()
+        except Error as error:
+            if error is self._refused:
+                self._settle(error, self._next_written)
+                return
+            # It did not come to executing anything, or nobody knows how far it came.
+            for result in self.results:
+                result.settle(error)
+            raise
+
+    def value(self) -> None:
+        return None

@@ -1,0 +1,118 @@
+"""Transactions and savepoints: which commands they take, and what their answers mean.
+
+PostgreSQL documentation: "BEGIN", "SET TRANSACTION", "SAVEPOINT".
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from pgproto._session._lease import Lease, lease_of_context
+from pgproto._session._machine import RequestMachine
+from pgproto._session._request import Request
+from pgproto._session._simple import Command, Commit
+from pgproto._session._sql import quote_ident
+from pgproto._session._tag import CommandTag
+from pgproto.errors import DataError, LocalProtocolError
+
+__all__ = ["TransactionScope"]
+
+_ISOLATION: Final = {
+    "serializable": "SERIALIZABLE",
+    "repeatable read": "REPEATABLE READ",
+    "read committed": "READ COMMITTED",
+    "read uncommitted": "READ UNCOMMITTED",
+}
+
+
+class TransactionScope:
+    """One transaction, or a savepoint if its caller's context is in a transaction already.
+
+    `begin` asks for the lease that keeps other callers' statements out; `commit` and `rollback` end it.
+    """
+
+    __slots__ = ("_begin", "_options", "_savepoint", "ended", "lease", "machine")
+
+    def __init__(
+        self, machine: RequestMachine, isolation: str | None, readonly: bool, deferrable: bool
+    ) -> None:
+        self.machine = machine
+        self._options = _begin_options(isolation, readonly, deferrable)
+        self._savepoint: str | None = None
+        self._begin: Request[CommandTag] | None = None
+        self.lease: Lease | None = None
+        self.ended = False
+
+    def begin(self) -> Request[CommandTag]:
+        """The command that opens the transaction; call it in the context that it is to belong to."""
+        if self._begin is not None:
+            raise LocalProtocolError("a transaction can be entered only once; make another one")
+        self.lease = lease_of_context(self.machine)
+        if self.lease is None:
+            self.lease = self.machine.open_lease("transaction")
+            self._begin = Command("BEGIN" + self._options)
+        else:
+            if self._options:
+                raise LocalProtocolError(
+                    "a transaction inside another is a savepoint: it has no isolation, readonly or deferrable"
+                )
+            self._savepoint = quote_ident(self.machine.new_savepoint_name())
+            self._begin = Command("SAVEPOINT " + self._savepoint)
+        return self._begin
+
+    def open_lease(self) -> Lease:
+        """The lease under which the transaction's statements run; raises if it is not open."""
+        if self.lease is None or self.ended:
+            raise LocalProtocolError("the transaction is not open: it has ended, or was never entered")
+        return self.lease
+
+    def commit(self) -> Request[CommandTag]:
+        """The command that keeps what was done; its result raises `TransactionRolledBack` if it did not."""
+        lease = self.open_lease()
+        if self._savepoint is not None:
+            return Command("RELEASE SAVEPOINT " + self._savepoint)
+        self._end(lease)
+        return Commit()
+
+    def rollback(self) -> Request[CommandTag]:
+        """The command that undoes what was done; it is carried out even if its caller has gone."""
+        lease = self.open_lease()
+        self._end(lease)
+        if self._savepoint is None:
+            return Command("ROLLBACK", essential=True)
+        undo = f"ROLLBACK TO SAVEPOINT {self._savepoint}; RELEASE SAVEPOINT {self._savepoint}"
+        return Command(undo, essential=True)
+
+    def released(self) -> None:
+        """The savepoint is gone, because `commit` has succeeded."""
+        self.ended = True
+
+    def give_up(self) -> Request[CommandTag] | None:
+        """What is still to be done if beginning did not succeed or its caller did not wait for it."""
+        begin, lease = self._begin, self.lease
+        if begin is None or lease is None or self.ended:
+            return None
+        if begin.first_byte < 0:
+            self._end(lease)
+            return None
+        return self.rollback()
+
+    def _end(self, lease: Lease) -> None:
+        self.ended = True
+        if self._savepoint is None:
+            # Whoever asks from now on does not belong to it any more.
+            lease.closing = lease.until_idle = True
+
+
+def _begin_options(isolation: str | None, readonly: bool, deferrable: bool) -> str:
+    options: list[str] = []
+    if isolation is not None:
+        level = _ISOLATION.get(isolation.lower().replace("_", " "))
+        if level is None:
+            raise DataError(f"isolation {isolation!r} does not exist; there are {', '.join(_ISOLATION)}")
+        options.append("ISOLATION LEVEL " + level)
+    if readonly:
+        options.append("READ ONLY")
+    if deferrable:
+        options.append("DEFERRABLE")
+    return "".join([" " + option for option in options])

@@ -1,0 +1,287 @@
+"""What is entered with ``with``: transactions, row streams, pipelines, notifications; the twin of `_async_scopes`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Generic, Self, TypeVar, cast, overload
+
+from pgproto._record import Record
+from pgproto._session import CommandTag, Lease, Notification, PipelineResult, Request, SessionCore
+from pgproto._verbs._blocking import BlockingDriver, BlockingQueries
+from pgproto.errors import LocalProtocolError
+
+__all__ = ["BlockingNotifications", "BlockingPipeline", "BlockingRowStream", "BlockingTransaction"]
+
+T = TypeVar("T")
+
+
+class BlockingTransaction(BlockingQueries):
+    """A transaction, or a savepoint; `BlockingSession.transaction` makes one."""
+
+    __slots__ = ("_core", "_driver", "_scope")
+
+    def __init__(
+        self,
+        driver: BlockingDriver,
+        core: SessionCore,
+        isolation: str | None,
+        readonly: bool,
+        deferrable: bool,
+    ) -> None:
+        self._driver = driver
+        self._core = core
+        self._scope = core.transaction(isolation, readonly, deferrable)
+
+    def _connection(self) -> tuple[BlockingDriver, SessionCore, Lease | None]:
+        return self._driver, self._core, self._scope.open_lease()
+
+    def __enter__(self) -> Self:
+        begin = self._scope.begin()
+        try:
+            self._driver.perform(begin, self._scope.lease)
+        except BaseException:
+            if (undo := self._scope.give_up()) is not None:
+                self._driver.start(undo, self._scope.lease)
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._scope.ended:
+            return
+        if error is None:
+            self.commit()
+        elif isinstance(error, Exception):
+            self.rollback()
+        else:
+            # Whoever is being cancelled does not wait; the command goes out all the same.
+            self._driver.start(self._scope.rollback(), self._scope.lease)
+
+    def transaction(self) -> BlockingTransaction:
+        """A savepoint in this transaction."""
+        return BlockingTransaction(self._driver, self._core, None, False, False)
+
+    def commit(self) -> None:
+        """Keep what was done, and end the transaction.
+
+        Raises `pgproto.TransactionRolledBack` if the server rolled it back instead, because a statement had
+        failed; `pgproto.CommitUnknown` if the connection was lost before the server's answer came.
+        """
+        lease = self._scope.open_lease()
+        commit = self._scope.commit()
+        try:
+            self._driver.perform(commit, lease)
+        except BaseException:
+            if not self._scope.ended:
+                self._driver.start(self._scope.rollback(), lease)
+            raise
+        self._scope.released()
+
+    def rollback(self) -> None:
+        """Undo what was done, and end the transaction."""
+        lease = self._scope.open_lease()
+        self._driver.perform(self._scope.rollback(), lease)
+
+
+class BlockingRowStream(Generic[T]):
+    """Rows that come in batches; `BlockingSession.stream` makes one."""
+
+    __slots__ = ("_core", "_cursor", "_driver", "_fetching", "_lease", "_rows", "_transaction")
+
+    def __init__(
+        self,
+        driver: BlockingDriver,
+        core: SessionCore,
+        sql: str,
+        arguments: tuple[object, ...],
+        batch: int,
+        row: Callable[..., object] | None,
+    ) -> None:
+        self._driver = driver
+        self._core = core
+        self._cursor = core.cursor(sql, arguments, batch, row)
+        self._transaction: BlockingTransaction | None = None
+        self._fetching: Request[list[object]] | None = None
+        self._lease: Lease | None = None
+        self._rows: list[object] = []
+
+    def __enter__(self) -> Self:
+        if self._core.lease() is None:
+            self._transaction = BlockingTransaction(self._driver, self._core, None, False, False)
+            self._transaction.__enter__()
+        self._lease = self._core.lease()
+        try:
+            self._start(self._cursor.open())
+            self._take()
+        except BaseException as error:
+            self.__exit__(type(error), error, error.__traceback__)
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        lease, self._lease = self._lease, None
+        fetching, self._fetching = self._fetching, None
+        self._rows.clear()
+        if fetching is not None:
+            self._driver.leave(fetching)
+        if lease is not None and not self._core.is_closed:
+            self._driver.start(self._cursor.close(), lease)
+        if self._transaction is not None:
+            self._transaction.__exit__(kind, error, traceback)
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> T:
+        while not self._rows:
+            if self._lease is None:
+                raise LocalProtocolError("the stream is not open: iterate inside of its block")
+            if self._fetching is None:
+                raise StopIteration
+            self._take()
+        return cast("T", self._rows.pop())
+
+    def _start(self, request: Request[list[object]]) -> None:
+        self._fetching = request
+        self._driver.start(request, self._lease)
+
+    def _take(self) -> None:
+        """Take the batch that is under way, and have the next one sent while this one is read."""
+        fetching = self._fetching
+        if fetching is None:
+            return
+        while not fetching.done:
+            self._driver.wait(fetching)
+        self._fetching = None
+        rows = fetching.result()
+        rows.reverse()
+        self._rows = rows
+        if not self._cursor.exhausted:
+            self._start(self._cursor.fetch())
+
+
+class BlockingPipeline:
+    """Statements that are sent together when the block ends; `BlockingSession.pipeline` makes one.
+
+    They are one atomic group: outside a transaction, an error in one undoes all. Each verb returns an object
+    whose ``result()`` gives the statement's outcome after the block; statements behind one that failed raise
+    `pgproto.PipelineAborted`. If the block ends with an exception, nothing is sent.
+    """
+
+    __slots__ = ("_core", "_driver", "_results", "_timeout")
+
+    def __init__(self, driver: BlockingDriver, core: SessionCore, timeout: float | None) -> None:
+        self._driver = driver
+        self._core = core
+        self._timeout = timeout
+        self._results: list[PipelineResult[Any]] | None = None
+
+    def __enter__(self) -> Self:
+        self._results = []
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        results, self._results = self._results, None
+        if error is None and results:
+            self._driver.perform(self._core.pipeline(results, self._timeout))
+
+    def _add(self, result: PipelineResult[T]) -> PipelineResult[T]:
+        if self._results is None:
+            raise LocalProtocolError("the pipeline is not open: add statements inside of its block")
+        self._results.append(result)
+        return result
+
+    def execute(self, sql: str, *args: object) -> PipelineResult[CommandTag]:
+        """As the session's `execute`."""
+        return self._add(self._core.later_execute(sql, args))
+
+    @overload
+    def fetch(self, sql: str, *args: object, row: None = None) -> PipelineResult[list[Record]]: ...
+    @overload
+    def fetch(
+        self, sql: str, *args: object, row: type[T] | Callable[[Record], T]
+    ) -> PipelineResult[list[T]]: ...
+    def fetch(
+        self, sql: str, *args: object, row: Callable[..., object] | None = None
+    ) -> PipelineResult[list[Any]]:
+        """As the session's `fetch`."""
+        return self._add(self._core.later_fetch(sql, args, row))
+
+    @overload
+    def fetchrow(self, sql: str, *args: object, row: None = None) -> PipelineResult[Record | None]: ...
+    @overload
+    def fetchrow(
+        self, sql: str, *args: object, row: type[T] | Callable[[Record], T]
+    ) -> PipelineResult[T | None]: ...
+    def fetchrow(
+        self, sql: str, *args: object, row: Callable[..., object] | None = None
+    ) -> PipelineResult[Any]:
+        """As the session's `fetchrow`."""
+        return self._add(self._core.later_fetchrow(sql, args, row))
+
+    @overload
+    def fetch_one(self, sql: str, *args: object, row: None = None) -> PipelineResult[Record]: ...
+    @overload
+    def fetch_one(
+        self, sql: str, *args: object, row: type[T] | Callable[[Record], T]
+    ) -> PipelineResult[T]: ...
+    def fetch_one(
+        self, sql: str, *args: object, row: Callable[..., object] | None = None
+    ) -> PipelineResult[Any]:
+        """As the session's `fetch_one`."""
+        return self._add(self._core.later_fetch_one(sql, args, row))
+
+    def fetchval(self, sql: str, *args: object, column: int = 0) -> PipelineResult[Any]:
+        """As the session's `fetchval`."""
+        return self._add(self._core.later_fetchval(sql, args, column))
+
+
+class BlockingNotifications:
+    """The notifications on one channel; `BlockingSession.listen` makes one.
+
+    Any number may be open on a session, which serves other requests meanwhile. Iterating waits for the next
+    `pgproto.Notification` and ends with an exception when the session does.
+    """
+
+    __slots__ = ("_core", "_driver", "_listener")
+
+    def __init__(self, driver: BlockingDriver, core: SessionCore, channel: str) -> None:
+        self._driver = driver
+        self._core = core
+        self._listener = core.listener(channel)
+
+    def __enter__(self) -> Self:
+        listen = self._listener.begin()
+        try:
+            self._driver.perform(listen)
+        except BaseException:
+            self._end()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._end()
+
+    def _end(self) -> None:
+        unlisten = self._listener.end()
+        if unlisten is not None and not self._core.is_closed:
+            self._driver.start(unlisten)
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Notification:
+        subscription = self._listener.subscription
+        while not subscription.waiting:
+            if subscription.error is not None:
+                raise subscription.error
+            self._driver.wait(subscription)
+        return subscription.waiting.popleft()

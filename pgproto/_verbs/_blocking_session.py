@@ -1,0 +1,133 @@
+"""A session for plain threads: everything an application does on one connection; the twin of `_async_session`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar, overload
+
+from pgproto._record import Record
+from pgproto._session import Lease, Result, ServerVersion, SessionCore
+from pgproto._verbs._blocking import BlockingDriver, BlockingQueries, BlockingStatement
+from pgproto._verbs._blocking_scopes import (
+    BlockingNotifications,
+    BlockingPipeline,
+    BlockingRowStream,
+    BlockingTransaction,
+)
+from pgproto.errors import PostgresError
+
+__all__ = ["BlockingSession"]
+
+T = TypeVar("T")
+
+
+class BlockingSession(BlockingQueries):
+    """A session with PostgreSQL, which any number of threads may share.
+
+    Requests are written in the order in which they were made and pipelined; each stands for itself, so the
+    error of one touches no other. There is no background thread: whoever waits for an answer drives the
+    socket for everybody who does.
+    """
+
+    __slots__ = ("_core", "_driver")
+
+    def __init__(self, driver: BlockingDriver, core: SessionCore) -> None:
+        self._driver = driver
+        self._core = core
+
+    def __repr__(self) -> str:
+        state = "closed" if self.is_closed else f"status {self.transaction_status}"
+        return f"<{type(self).__module__.split('.')[0]}.Session with process {self.backend_pid}, {state}>"
+
+    def _connection(self) -> tuple[BlockingDriver, SessionCore, Lease | None]:
+        return self._driver, self._core, None
+
+    def prepare(self, sql: str, *, timeout: float | None = None) -> BlockingStatement:
+        """Prepare a statement, to be executed many times."""
+        prepared = self._driver.perform(self._core.prepare(sql, timeout))
+        return BlockingStatement(self._driver, self._core, prepared)
+
+    def transaction(
+        self, isolation: str | None = None, readonly: bool = False, deferrable: bool = False
+    ) -> BlockingTransaction:
+        """A transaction, to be entered with ``with``; inside another one it is a savepoint.
+
+        It commits when the block ends, and rolls back if the block ends with any exception. Statements of
+        the context that opened it belong to it; others wait until it is over. ``isolation`` is
+        ``"serializable"``, ``"repeatable read"``, ``"read committed"`` or ``"read uncommitted"``.
+        PostgreSQL documentation: "BEGIN", "SAVEPOINT".
+        """
+        return BlockingTransaction(self._driver, self._core, isolation, readonly, deferrable)
+
+    @overload
+    def stream(
+        self, sql: str, *args: object, batch: int = 500, row: None = None
+    ) -> BlockingRowStream[Record]: ...
+    @overload
+    def stream(
+        self, sql: str, *args: object, batch: int = 500, row: type[T] | Callable[[Record], T]
+    ) -> BlockingRowStream[T]: ...
+    def stream(
+        self, sql: str, *args: object, batch: int = 500, row: Callable[..., object] | None = None
+    ) -> BlockingRowStream[Any]:
+        """The rows of a statement, ``batch`` of them in memory at a time; enter it, then iterate.
+
+        It runs in the caller's transaction, or opens one of its own for the time of the block.
+        """
+        return BlockingRowStream(self._driver, self._core, sql, args, batch, row)
+
+    def pipeline(self, *, timeout: float | None = None) -> BlockingPipeline:
+        """Several statements as one atomic group, sent together at the end of an ``with`` block."""
+        return BlockingPipeline(self._driver, self._core, timeout)
+
+    def listen(self, channel: str) -> BlockingNotifications:
+        """The notifications on a channel; enter it, then iterate. PostgreSQL documentation: "LISTEN"."""
+        return BlockingNotifications(self._driver, self._core, channel)
+
+    def cancel(self) -> None:
+        """Ask the server to cancel the request under way, whose caller then gets `pgproto.QueryCanceled`.
+
+        It does so only if no other request is in flight behind it, which the cancel might hit instead.
+        """
+        self._driver.act(self._core.machine.cancel_current)
+
+    def simple_query(self, sql: str, *, timeout: float | None = None) -> list[Result]:
+        """Execute a string of any number of statements, in one implicit transaction.
+
+        One `pgproto.Result` for each statement, with ``tag`` and ``rows``; values come as text. There are no
+        parameters: never put a value into the string. PostgreSQL documentation: "Simple Query".
+        """
+        return self._driver.perform(self._core.simple_query(sql, timeout))
+
+    def ping(self, *, timeout: float | None = None) -> None:
+        """Make sure that the server answers; it leaves no trace in the server's log."""
+        self._driver.perform(self._core.ping(timeout))
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the session has ended, for whatever reason."""
+        return self._core.is_closed
+
+    @property
+    def transaction_status(self) -> str:
+        """``"I"`` idle, ``"T"`` in a transaction, ``"E"`` in one that has failed, as the server last said."""
+        return self._core.transaction_status
+
+    @property
+    def parameters(self) -> Mapping[str, str]:
+        """Run-time parameters that the server reports, such as ``server_version`` and ``TimeZone``."""
+        return self._core.parameters
+
+    @property
+    def server_version(self) -> ServerVersion:
+        """The server's version: it compares as ``(18, 6)`` and prints as ``"18.6"``."""
+        return self._core.server_version
+
+    @property
+    def backend_pid(self) -> int:
+        """The process id of the server's side of the session."""
+        return self._core.backend_pid
+
+    def add_notice_handler(self, handler: Callable[[PostgresError], object]) -> None:
+        """Call ``handler`` with every notice and warning of the server; what it raises is logged."""
+        self._core.add_notice_handler(handler)
