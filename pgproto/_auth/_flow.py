@@ -111,7 +111,7 @@ def _clear_text(settings: AuthenticationSettings) -> Flow[AuthenticationOutcome]
     check_clear_text(settings, "password")
     password = yield from _password(settings)
     password_bytes(password)
-    yield from SendMessage(messages.PasswordMessage(password))
+    yield from SendMessage(messages.PasswordMessage(password.reveal()))
     yield from _expect(messages.AuthenticationOk, settings)
     return AuthenticationOutcome("password")
 
@@ -131,7 +131,7 @@ def _md5(settings: AuthenticationSettings, salt: bytes) -> Flow[AuthenticationOu
     return AuthenticationOutcome("md5")
 
 
-def _md5_response(user: str, password: str, salt: bytes) -> str:
+def _md5_response(user: str, password: Secret, salt: bytes) -> str:
     """ "md5", and the hash of the hash of password and user, and the salt."""
     try:
         inner = hashlib.md5(password_bytes(password) + user.encode("utf-8", "surrogateescape")).hexdigest()
@@ -143,25 +143,27 @@ def _md5_response(user: str, password: str, salt: bytes) -> str:
         ) from error
 
 
-def _password(settings: AuthenticationSettings) -> Flow[str]:
-    """The password, from the settings or from the application."""
-    password: object = settings.password
+def _password(settings: AuthenticationSettings) -> Flow[Secret]:
+    """The password, from the settings or from the application.
+
+    No variable of a frame that may end in an error holds it as text: some people log those, too.
+    """
+    password = settings.password
     if password is None and settings.ask_password is not None:
-        password = yield from AskPassword(settings.ask_password)
-    text = _text_of(password, "password")
-    if not text:
+        password = _conceal((yield from AskPassword(settings.ask_password)), "password")
+    if password is None or not password.reveal():
         raise AuthenticationError(f"the server asks user {settings.user!r} for a password, and there is none")
-    return text
+    return password
 
 
-def _text_of(secret: object, name: str) -> str:
+def _conceal(secret: object, name: str) -> Secret:
     match secret:
         case None:
-            return ""
+            return Secret("")
         case str():
-            return secret
+            return Secret(secret)
         case Secret():
-            return secret.reveal()
+            return secret
         case _:
             raise ConfigError(f"the {name} is a {type(secret).__name__}; it must be a str")
 
@@ -233,13 +235,12 @@ def _oauth(settings: AuthenticationSettings, ask_token: Callable[[], object]) ->
     """OAUTHBEARER (RFC 7628): the token at once; on failure a word about why, which we acknowledge."""
     check_method(settings, "oauth")
     check_clear_text(settings, "oauth")
-    token = _text_of((yield from AskPassword(ask_token)), "token")
-    if _BEARER_TOKEN.fullmatch(token) is None:
+    token = _conceal((yield from AskPassword(ask_token)), "token")
+    if _BEARER_TOKEN.fullmatch(token.reveal()) is None:
         raise ConfigError(
             "the token is empty, or has characters that no bearer token has (RFC 6750, section 2.1)"
         )
-    first = f"n,,\x01auth=Bearer {token}\x01\x01".encode("ascii")
-    yield from SendMessage(messages.SASLInitialResponse(OAUTHBEARER, first))
+    yield from SendMessage(messages.SASLInitialResponse(OAUTHBEARER, _bearer(token)))
     message = yield from ReceiveMessage()
     if isinstance(message, messages.AuthenticationSASLContinue):
         yield from SendMessage(messages.SASLResponse(b"\x01"))
@@ -250,6 +251,10 @@ def _oauth(settings: AuthenticationSettings, ask_token: Callable[[], object]) ->
             )
     _check(message, messages.AuthenticationOk, settings)
     return AuthenticationOutcome("oauth", OAUTHBEARER)
+
+
+def _bearer(token: Secret) -> bytes:
+    return f"n,,\x01auth=Bearer {token.reveal()}\x01\x01".encode("ascii")
 
 
 # --- GSSAPI and SSPI ---------------------------------------------------------------------------------------

@@ -9,14 +9,19 @@ the Unicode of 2002 only.
 
 from __future__ import annotations
 
+import re
 import stringprep
 import unicodedata
 from collections.abc import Callable
 from typing import Final
 
+from pgproto._secret import Secret
 from pgproto.errors import ConfigError
 
 __all__ = ["password_bytes", "saslprep"]
+
+_SURROGATE: Final = re.compile("[\ud800-\udc7f\udd00-\udfff]")
+"""Those that are not bytes in disguise, which is what U+DC80 to U+DCFF are."""
 
 _PROHIBITED: Final[tuple[Callable[[str], bool], ...]] = (
     stringprep.in_table_a1,  # unassigned in Unicode 3.2
@@ -32,18 +37,24 @@ _PROHIBITED: Final[tuple[Callable[[str], bool], ...]] = (
 )
 
 
-def password_bytes(password: str) -> bytes:
+def password_bytes(password: Secret) -> bytes:
     """Return a password as it stands, in UTF-8.
 
     Bytes that were not UTF-8, in an environment variable say, come back as they were. Raises `ConfigError`
     for what no server can have as a password.
     """
-    if "\0" in password:
-        raise ConfigError("the password holds a NUL character, which no password in PostgreSQL has")
-    try:
-        return password.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:
-        raise ConfigError("the password holds a lone surrogate, which is not a character") from None
+    complaint = _complaint(password.reveal())
+    if complaint is not None:
+        raise ConfigError(f"the password holds a {complaint}")
+    return password.reveal().encode("utf-8", "surrogateescape")
+
+
+def _complaint(text: str) -> str | None:
+    if "\0" in text:
+        return "NUL character, which no password in PostgreSQL has"
+    if _SURROGATE.search(text) is not None:
+        return "lone surrogate, which is not a character"
+    return None
 
 
 def saslprep(password: str) -> str | None:

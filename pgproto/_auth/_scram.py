@@ -32,6 +32,7 @@ from typing import Final, Protocol, cast
 
 from pgproto._auth._saslprep import password_bytes, saslprep
 from pgproto._auth._scram_keys import KeyClient, ScramKeys
+from pgproto._secret import Secret
 from pgproto.errors import AuthenticationError
 
 __all__ = ["NONCE_SIZE", "SCRAM", "SCRAM_PLUS", "ScramExchange"]
@@ -71,7 +72,7 @@ class _Client(Protocol):
 
 
 class _PasswordBytes:
-    """A password that needs no preparation, for scramp, which takes its client's `password` as `bytes(...)`."""
+    """A password that needs no preparation. All that scramp does with its client's is `bytes(...)`."""
 
     __slots__ = ("_data",)
 
@@ -90,7 +91,7 @@ def _scramp() -> tuple[Callable[..., object], type[Exception]]:
 
 
 def _make_client(
-    mechanism: str, username: str, secret: str | ScramKeys, nonce: str, binding: bytes | None
+    mechanism: str, username: str, secret: Secret | ScramKeys, nonce: str, binding: bytes | None
 ) -> _Client:
     if isinstance(secret, ScramKeys):
         return KeyClient(mechanism, username, secret, nonce, binding)
@@ -101,7 +102,7 @@ def _make_client(
         made = make([mechanism], username, password, channel_binding=channel, c_nonce=nonce)
         return cast("_Client", made)
 
-    prepared = saslprep(secret)
+    prepared = saslprep(secret.reveal())
     if prepared is not None:
         with suppress(refused):
             return client(prepared)
@@ -122,7 +123,7 @@ class ScramExchange:
     def __init__(
         self,
         mechanism: str,
-        secret: str | ScramKeys,
+        secret: Secret | ScramKeys,
         entropy: bytes,
         *,
         binding: bytes | None,

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from pgproto._auth._saslprep import password_bytes, saslprep
+from pgproto._auth._saslprep import saslprep
 from tests.support.servers import Server
 
 CHARACTERS = [chr(number) for number in range(1, 0x11_0000) if not 0xD800 <= number < 0xE000]
@@ -38,7 +38,7 @@ def agrees(libpq: psycopg.pq.abc.PGconn, password: str) -> bool:
     iterations, salt = iterations_and_salt.split(":")
     assert iterations == "1"
     prepared = saslprep(password)
-    ours = password_bytes(password) if prepared is None else prepared.encode()
+    ours = password.encode() if prepared is None else prepared.encode()
     salted = hashlib.pbkdf2_hmac("sha256", ours, b64decode(salt), 1)
     return hmac.digest(salted, b"Server Key", "sha256") == b64decode(keys.split(":")[1])
 

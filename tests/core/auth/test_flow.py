@@ -7,6 +7,7 @@ import warnings
 from base64 import b64encode
 from collections.abc import Callable
 from hmac import digest
+from traceback import TracebackException
 from typing import Any
 
 import pytest
@@ -560,3 +561,25 @@ def test_no_secret_in_what_can_be_seen() -> None:
     assert "canary" not in repr(effect)
     assert "canary" not in repr(given)
     assert isinstance(flow.send(None), ReceiveMessage)
+
+
+@pytest.mark.parametrize("given", ["canary", "canary\0", "canary\ud800"])
+@pytest.mark.parametrize(
+    "script",
+    [
+        [CLEARTEXT, REFUSED],
+        [m.AuthenticationMD5Password(b"salt"), REFUSED],
+        [*ScramServer(b"canary").script()[:2], OK],
+        [m.AuthenticationSASL(("OAUTHBEARER",)), REFUSED],
+    ],
+)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_no_secret_in_the_variables_of_a_traceback(given: str, script: list[Reply]) -> None:
+    params = settings(
+        VERIFIED, password=None, ask_password=lambda: Secret(given), ask_token=lambda: Secret(given)
+    )
+    error, _ = fails(script, params, Error)
+    frames = TracebackException.from_exception(error, capture_locals=True)
+    assert "canary" not in "".join(
+        line for line in frames.format() if "tests/core" not in line and "ScramServer" not in line
+    )

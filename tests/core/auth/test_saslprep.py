@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from scramp import ScramClient, ScramException  # type: ignore[import-untyped]  # it has no annotations
 
 from pgproto._auth._saslprep import password_bytes, saslprep
+from pgproto._secret import Secret
 from pgproto.errors import ConfigError
 
 
@@ -76,12 +77,12 @@ def test_ascii_stays_as_it_is(password: str) -> None:
 
 
 def test_a_password_as_it_stands() -> None:
-    assert password_bytes("p\u00e4ss\U0001f600") == "p\u00e4ss\U0001f600".encode()
-    assert password_bytes("p\udce4ss") == b"p\xe4ss"
+    assert password_bytes(Secret("p\u00e4ss\U0001f600")) == "p\u00e4ss\U0001f600".encode()
+    assert password_bytes(Secret("p\udce4ss")) == b"p\xe4ss"
 
 
 @pytest.mark.parametrize("password", ["a\0b", "\ud800"])
 def test_what_no_password_has(password: str) -> None:
     with pytest.raises(ConfigError) as failure:
-        password_bytes(password)
+        password_bytes(Secret(password))
     assert password not in str(failure.value)

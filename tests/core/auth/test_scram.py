@@ -32,7 +32,12 @@ def exchange(
     username: str = "user",
 ) -> ScramExchange:
     return ScramExchange(
-        mechanism, password, ENTROPY, binding=binding, max_iterations=max_iterations, username=username
+        mechanism,
+        Secret(password),
+        ENTROPY,
+        binding=binding,
+        max_iterations=max_iterations,
+        username=username,
     )
 
 
@@ -53,7 +58,8 @@ def test_the_example_of_rfc_7677() -> None:
 
 def test_the_user_is_in_the_startup_message_only() -> None:
     assert (
-        ScramExchange(SCRAM, "x", ENTROPY, binding=None, max_iterations=4096).first() == b"n,,n=*,r=" + NONCE
+        ScramExchange(SCRAM, Secret("x"), ENTROPY, binding=None, max_iterations=4096).first()
+        == b"n,,n=*,r=" + NONCE
     )
 
 
