@@ -207,10 +207,10 @@ class Query(IntroducingRequest[R_co]):
     def _receive_other(self, machine: RequestMachine, message: m.Message) -> None:
         match message:
             case m.RowDescription():
-                self._described(machine, message.fields)
+                self._check_shape(machine, message.fields)
                 machine.connection.row_sink = self.rows.sink(machine, self)
             case m.NoData():
-                self._described(machine, ())
+                self._check_shape(machine, ())
             case m.CopyInResponse() if self.copies:
                 machine.send(m.CopyFail("execute() and fetch() cannot send copy data; copy_in() can"))
                 machine.end_group(self)
@@ -222,7 +222,7 @@ class Query(IntroducingRequest[R_co]):
                 # ParseComplete, CloseComplete, EmptyQueryResponse and unwanted copy data say nothing more.
                 ...
 
-    def _described(self, machine: RequestMachine, columns: tuple[m.FieldDescription, ...]) -> None:
+    def _check_shape(self, machine: RequestMachine, columns: tuple[m.FieldDescription, ...]) -> None:
         """A statement that is parsed anew each time may have got another shape since it was first seen."""
         known = self._statement
         if known is None or _shape(columns) == _shape(known.columns):
