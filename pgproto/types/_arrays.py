@@ -33,10 +33,12 @@ from pgproto.types._codec import (
     container,
     join_fields,
     malformed,
+    shortened,
     take_fields,
     wrong_value,
 )
 from pgproto.types._text_form import text_form
+from pgproto.types._value import integer_within
 
 __all__ = ["Array", "array_codec"]
 
@@ -69,14 +71,18 @@ class Array:
         set_field(self, "elements", tuple(self.elements))
         set_field(self, "lengths", tuple(self.lengths) or ((len(self.elements),) if self.elements else ()))
         set_field(self, "lower_bounds", tuple(self.lower_bounds) or (1,) * len(self.lengths))
+        if not all(integer_within(length, 0, _INT32_MAX) for length in self.lengths):
+            raise DataError(f"the lengths of an array are integers of 32 bits, not {shortened(self.lengths)}")
         if len(self.lengths) > _MAX_DIMENSIONS or len(self.lower_bounds) != len(self.lengths):
             raise DataError(f"an array has up to {_MAX_DIMENSIONS} dimensions, each with one lower bound")
         expected = math.prod(self.lengths) if self.lengths else 0
-        if min(self.lengths, default=0) < 0 or expected != len(self.elements):
+        if expected != len(self.elements):
             raise DataError(f"an array of {self.lengths} has no {len(self.elements)} elements")
         for length, bound in zip(self.lengths, self.lower_bounds, strict=True):
-            if not -_INT32_MAX - 1 <= bound <= _INT32_MAX - length:
-                raise DataError(f"subscripts from {bound}, for {length} elements, are out of range")
+            if not integer_within(bound, -_INT32_MAX - 1, _INT32_MAX - length):
+                raise DataError(
+                    f"subscripts from {shortened(bound)}, for {length} elements, are out of range"
+                )
 
     def to_list(self) -> list[Any]:
         """The elements as a list, of lists if there are several dimensions."""

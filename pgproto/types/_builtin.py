@@ -10,17 +10,22 @@ from types import MappingProxyType
 from typing import Final
 
 from pgproto.types._arrays import array_codec
+from pgproto.types._bits import BIT_CODECS, MONEY_CODEC
 from pgproto.types._codec import TEXT, Codec
 from pgproto.types._composites import record_codec
+from pgproto.types._geometry import GEOMETRY_CODECS
 from pgproto.types._identifiers import IDENTIFIER_CODECS
 from pgproto.types._interval import INTERVAL_CODEC
 from pgproto.types._json import JSON_CODECS
+from pgproto.types._network import NETWORK_CODECS
 from pgproto.types._numbers import NUMBER_CODECS
 from pgproto.types._numeric import NUMERIC_CODEC
 from pgproto.types._oids import ARRAYS, MULTIRANGES, RANGES, TYPES
 from pgproto.types._ranges import multirange_codec, range_codec
 from pgproto.types._temporal import TEMPORAL_CODECS
 from pgproto.types._text import TEXT_CODECS, text_codec
+from pgproto.types._tsquery import TSQUERY_CODEC
+from pgproto.types._tsvector import TSVECTOR_CODEC
 from pgproto.types._vectors import vector_codec
 
 __all__ = ["BUILTIN_CODECS", "CONTAINERS", "RECORD", "RECORD_ARRAY", "container_codec"]
@@ -60,6 +65,12 @@ def _scalars() -> Iterable[Codec]:
     yield from TEMPORAL_CODECS
     yield INTERVAL_CODEC
     yield from IDENTIFIER_CODECS
+    yield from NETWORK_CODECS
+    yield from BIT_CODECS
+    yield MONEY_CODEC
+    yield from GEOMETRY_CODECS
+    yield TSVECTOR_CODEC
+    yield TSQUERY_CODEC
 
 
 def _all() -> dict[int, Codec]:

@@ -14,7 +14,7 @@ from typing import ClassVar, Final, Literal, TypeAlias
 
 from pgproto.errors import DataError
 from pgproto.types._codec import malformed, shortened
-from pgproto.types._value import Value
+from pgproto.types._value import Value, integer_within
 
 __all__ = [
     "DAY",
@@ -227,7 +227,7 @@ class OutOfRangeDate(_DateKind):
     days: int
 
     def __init__(self, days: int) -> None:
-        if not _FIRST_DAY <= days <= _LAST_DAY:
+        if not integer_within(days, _FIRST_DAY, _LAST_DAY):
             raise DataError(f"day {shortened(days)} is outside PostgreSQL's calendar")
         if 1 <= days + EPOCH_ORDINAL <= date.max.toordinal():
             raise DataError(f"day {days} is within the range of datetime.date: use that")
@@ -254,7 +254,7 @@ class _OutOfRangeMoment(_Moment):
     microseconds: int
 
     def __init__(self, microseconds: int) -> None:
-        if not _FIRST_MICROSECOND <= microseconds <= _LAST_MICROSECOND:
+        if not integer_within(microseconds, _FIRST_MICROSECOND, _LAST_MICROSECOND):
             raise DataError(f"microsecond {shortened(microseconds)} is outside PostgreSQL's calendar")
         if 1 <= microseconds // DAY + EPOCH_ORDINAL <= date.max.toordinal():
             raise DataError(f"microsecond {microseconds} is within the range of datetime.datetime: use that")

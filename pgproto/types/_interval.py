@@ -16,7 +16,7 @@ from typing import ClassVar, Final
 
 from pgproto.errors import DataError
 from pgproto.types._codec import BINARY, Codec, ascii_text, malformed, shortened, unwrapped, wrong_value
-from pgproto.types._value import Value, slot_setter
+from pgproto.types._value import Value, integer_within, slot_setter
 
 __all__ = ["INTERVAL_CODEC", "Interval"]
 
@@ -64,9 +64,9 @@ class Interval(Value):
 
     def __init__(self, months: int = 0, days: int = 0, microseconds: int = 0) -> None:
         if not (
-            _INT32_MIN <= months <= _INT32_MAX
-            and _INT32_MIN <= days <= _INT32_MAX
-            and _INT64_MIN <= microseconds <= _INT64_MAX
+            integer_within(months, _INT32_MIN, _INT32_MAX)
+            and integer_within(days, _INT32_MIN, _INT32_MAX)
+            and integer_within(microseconds, _INT64_MIN, _INT64_MAX)
         ):
             raise DataError(
                 f"an interval of {shortened(months)} months, {shortened(days)} days and "

@@ -26,10 +26,12 @@ from pgproto.types._codec import (
     wrong_value,
 )
 
-__all__ = ["NUMBER_CODECS", "float_text", "integer_codec", "parse_float", "parse_integer"]
+__all__ = ["FLOAT", "NUMBER_CODECS", "float_text", "integer_codec", "parse_float", "parse_integer"]
 
 _INTEGER = re.compile(rb"-?[0-9]{1,20}")
-_FLOAT = re.compile(r"-?(?:[0-9]{1,400}(?:\.[0-9]{0,400})?(?:e[-+]?[0-9]{1,3})?|Infinity)|NaN")
+FLOAT: Final = r"-?(?:[0-9]{1,400}(?:\.[0-9]{0,400})?(?:e[-+]?[0-9]{1,3})?|Infinity)|NaN"
+"""A regular expression for PostgreSQL's text form of a floating-point number."""
+_FLOAT = re.compile(FLOAT)
 _FLOAT4: Final = struct.Struct("!f")
 
 

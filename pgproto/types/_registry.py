@@ -21,6 +21,7 @@ from pgproto.types._codec import (
     wrong_value,
 )
 from pgproto.types._composites import composite_codec, record_codec
+from pgproto.types._extensions import EXTENSION_CODECS
 from pgproto.types._introspection import INTROSPECTION_SQL, TypeDescription, description
 from pgproto.types._ranges import multirange_codec, range_codec
 from pgproto.types._temporal import Overflow, temporal_codecs
@@ -230,7 +231,8 @@ class TypeRegistry:
             case "enum":
                 return text_codec(oid, name, BINARY)
             case "base":
-                return text_codec(oid, name, TEXT)
+                factory = EXTENSION_CODECS.get((known.extension or "", known.name))
+                return text_codec(oid, name, TEXT) if factory is None else factory(oid, name)
 
 
 class _Functions:

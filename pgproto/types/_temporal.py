@@ -22,8 +22,7 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta, timezone
+from datetime import date, datetime, time
 from typing import Final, Literal, TypeAlias, TypeVar
 
 from pgproto.errors import DataError
@@ -43,6 +42,17 @@ from pgproto.types._calendar import (
     parse_day,
     parse_time,
     time_text,
+)
+from pgproto.types._clock import (
+    EndOfDay,
+    parse_offset,
+    parse_time_of_day,
+    parse_timetz,
+    time_count,
+    time_value,
+    timetz_parts,
+    timetz_text,
+    timetz_value,
 )
 from pgproto.types._codec import (
     BINARY,
@@ -64,46 +74,7 @@ _Count = TypeVar("_Count")
 
 _TIMETZ: Final = struct.Struct("!qi")
 _DATE_INFINITY, _MOMENT_INFINITY = 2**31 - 1, 2**63 - 1
-_OFFSET = re.compile(r"([-+])([0-9]{2})(?::([0-9]{2}))?(?::([0-9]{2}))?")
 _MOMENT_TEXT = re.compile(r"([0-9]{4,7}-[0-9]{2}-[0-9]{2}) ([0-9:.]{8,15})([-+][0-9:]{2,8})?( BC)?")
-_TIMETZ_TEXT = re.compile(r"([0-9:.]{8,15})([-+][0-9:]{2,8})")
-_MAX_OFFSET: Final = 16 * 3600 - 1
-"""PostgreSQL's time zones are at most 15:59:59 away from UTC."""
-
-
-@dataclass(frozen=True, slots=True)
-class EndOfDay:
-    """24:00:00, which PostgreSQL's time and timetz have and `datetime.time` has not.
-
-    Args:
-        utcoffset: for timetz; None for time.
-    """
-
-    utcoffset: timedelta | None = None
-
-    def __str__(self) -> str:
-        return "24:00:00" + (
-            "" if self.utcoffset is None else _offset_text(int(self.utcoffset.total_seconds()))
-        )
-
-
-def _offset_text(seconds: int) -> str:
-    """An offset east of UTC as PostgreSQL writes it: as short as possible."""
-    sign, rest = ("-", -seconds) if seconds < 0 else ("+", seconds)
-    parts = [rest // 3600, rest // 60 % 60, rest % 60]
-    while len(parts) > 1 and parts[-1] == 0:
-        parts.pop()
-    return sign + ":".join(f"{part:02d}" for part in parts)
-
-
-def _parse_offset(name: str, text: str) -> int:
-    """Seconds east of UTC."""
-    match = _OFFSET.fullmatch(text)
-    if match is None:
-        raise malformed(name, f"no offset from UTC: {shortened(text)}")
-    sign, hours, minutes, seconds = match.groups(default="0")
-    offset = int(hours) * 3600 + int(minutes) * 60 + int(seconds)
-    return -offset if sign == "-" else offset
 
 
 # Each type is a count (of days, of microseconds) and four functions: the count of a value, the value of a
@@ -238,78 +209,7 @@ def _parse_timestamptz(text: str) -> int:
     count, offset = _parse_moment("timestamptz", text)
     if offset is None:
         return count
-    return count - _parse_offset("timestamptz", offset) * 1_000_000
-
-
-def _time_count(value: object) -> int:
-    if isinstance(value, time):
-        if value.tzinfo is not None:
-            raise wrong_value("time", value, "it has a time zone, which a time without time zone would lose")
-        return _clock(value)
-    if isinstance(value, EndOfDay):
-        if value.utcoffset is not None:
-            raise wrong_value("time", value, "it has an offset, which a time without time zone would lose")
-        return DAY
-    raise wrong_value("time", value, "it takes a naive datetime.time or an EndOfDay")
-
-
-def _clock(value: time) -> int:
-    seconds = value.hour * 3600 + value.minute * 60 + value.second
-    return seconds * 1_000_000 + value.microsecond
-
-
-def _time_value(microseconds: int) -> object:
-    seconds, fraction = divmod(microseconds, 1_000_000)
-    minutes, seconds = divmod(seconds, 60)
-    try:
-        return time(minutes // 60, minutes % 60, seconds, fraction)
-    except (ValueError, OverflowError):
-        if microseconds == DAY:
-            return EndOfDay()
-        raise malformed("time", f"{microseconds} microseconds are not within a day") from None
-
-
-def _parse_time(text: str) -> int:
-    return parse_time("time", text)
-
-
-# timetz counts twice: microseconds since midnight, and seconds *west* of UTC.
-
-
-def _timetz_parts(value: object) -> tuple[int, int]:
-    if isinstance(value, time):
-        offset, count = value.utcoffset(), _clock(value)
-    elif isinstance(value, EndOfDay):
-        offset, count = value.utcoffset, DAY
-    else:
-        raise wrong_value("timetz", value, "it takes a datetime.time with a fixed offset, or an EndOfDay")
-    if offset is None:
-        raise wrong_value("timetz", value, "it has no offset from UTC, or one that depends on the date")
-    seconds, rest = divmod(offset, timedelta(seconds=1))
-    if rest or abs(seconds) > _MAX_OFFSET:
-        raise wrong_value("timetz", value, "PostgreSQL's offsets are whole seconds, up to 15:59:59")
-    return count, -seconds
-
-
-def _timetz_value(microseconds: int, west: int) -> object:
-    if abs(west) > _MAX_OFFSET:
-        raise malformed("timetz", f"an offset of {-west} seconds")
-    value = _time_value(microseconds)
-    offset = timedelta(seconds=-west)
-    if isinstance(value, time):
-        return value.replace(tzinfo=timezone(offset) if west else UTC)
-    return EndOfDay(offset)
-
-
-def _parse_timetz(text: str) -> tuple[int, int]:
-    match = _TIMETZ_TEXT.fullmatch(text)
-    if match is None:
-        raise malformed("timetz", f"no time of day with an offset: {shortened(text)}")
-    return parse_time("timetz", match[1]), -_parse_offset("timetz", match[2])
-
-
-def _timetz_text(microseconds: int, west: int) -> str:
-    return time_text(microseconds) + _offset_text(-west)
+    return count - parse_offset("timestamptz", offset) * 1_000_000
 
 
 _PLAIN: Final = (date, time)
@@ -389,10 +289,10 @@ def _guarded(
 
 def _timetz_codec(overflow: Overflow) -> Codec:
     def parts(given: object) -> tuple[int, int]:
-        return _guarded("timetz", given, _timetz_parts, _parse_timetz, overflow)
+        return _guarded("timetz", given, timetz_parts, parse_timetz, overflow)
 
     def value(microseconds: int, west: int) -> object:
-        result = _timetz_value(microseconds, west)
+        result = timetz_value(microseconds, west)
         return result if overflow == "wrap" else _by_policy("timetz", result, overflow)
 
     def encode(given: object) -> bytes:
@@ -404,10 +304,10 @@ def _timetz_codec(overflow: Overflow) -> Codec:
         return value(*_TIMETZ.unpack(data))
 
     def encode_text(given: object) -> bytes:
-        return _timetz_text(*parts(given)).encode("ascii")
+        return timetz_text(*parts(given)).encode("ascii")
 
     def decode_text(data: bytes) -> object:
-        return value(*_parse_timetz(ascii_text("timetz", data)))
+        return value(*parse_timetz(ascii_text("timetz", data)))
 
     return Codec(
         oid=1266,
@@ -437,9 +337,9 @@ def temporal_codecs(overflow: Overflow) -> tuple[Codec, ...]:
             1083,
             "time",
             "q",
-            count=_time_count,
-            value=_time_value,
-            parse=_parse_time,
+            count=time_count,
+            value=time_value,
+            parse=parse_time_of_day,
             text=time_text,
             overflow=overflow,
         ),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar, NoReturn
 
-__all__ = ["Value", "slot_setter"]
+__all__ = ["Value", "integer_within", "slot_setter"]
 
 
 def slot_setter(cls: type, name: str) -> Callable[[Any, Any], None]:
@@ -17,6 +17,11 @@ def slot_setter(cls: type, name: str) -> Callable[[Any, Any], None]:
     descriptor: Any = cls.__dict__[name]
     setter: Callable[[Any, Any], None] = descriptor.__set__
     return setter
+
+
+def integer_within(value: object, minimum: int, maximum: int) -> bool:
+    """Whether it is an `int` from the one to the other: what a caller passes may be anything."""
+    return isinstance(value, int) and minimum <= value <= maximum
 
 
 class Value:
