@@ -20,6 +20,8 @@ __all__: list[str] = []
 _MAJORS = (18, 15)
 _FOREIGN_DSN = os.environ.get("PGPROTO_TEST_DSN")
 _MEETING_POINT = "PGPROTO_TEST_MEETING_POINT"
+_PATIENCE = 1200
+"""Seconds for a test that is marked as slow or exhaustive."""
 _SERVER_FIXTURES = {"postgres", "own_postgres", "pgbouncer"}
 
 load_profile()
@@ -39,10 +41,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what uses a server, so that ``-m 'not postgres'`` leaves all of it out."""
+    """Mark what uses a server, for ``-m 'not postgres'``; give what says it is slow more time."""
     for item in items:
         if not _SERVER_FIXTURES.isdisjoint(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.postgres)
+        patient = item.get_closest_marker("slow") or item.get_closest_marker("exhaustive")
+        if patient and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(_PATIENCE))
 
 
 @pytest.hookimpl(wrapper=True)
