@@ -6,7 +6,8 @@ from pgproto._session._batch import Batch
 from pgproto._session._core import ServerVersion, SessionCore
 from pgproto._session._cursor import Cursor
 from pgproto._session._lease import Lease
-from pgproto._session._machine import Goodbye, RequestMachine
+from pgproto._session._machine import RequestMachine
+from pgproto._session._markers import Goodbye
 from pgproto._session._pipeline import PipelineResult
 from pgproto._session._reports import Notification, Subscription
 from pgproto._session._request import Request, Waitable

@@ -11,7 +11,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from functools import partial
-from typing import Final, TypeVar
+from typing import Final, TypeVar, cast
 
 from pgproto import messages as m
 from pgproto._rows import compile_decoder
@@ -108,7 +108,7 @@ class IntroducingRequest(Request[R_co]):
         machine.write(self, b"".join([part.encode() for part in parts]) + FLUSH, _TYPES_STEPS)
 
     def _types_known(self, machine: RequestMachine) -> None:
-        rows = [row for row in self._type_rows if isinstance(row, tuple)]
+        rows = cast("list[tuple[object, ...]]", self._type_rows)
         self._type_rows = []
         try:
             machine.types.learn(rows, self._unknown)

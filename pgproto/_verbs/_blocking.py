@@ -141,8 +141,8 @@ class BlockingQueries(ABC):
     ) -> int:
         """Execute a statement once for each set of arguments, as one atomic batch.
 
-        Either all take effect or none does. ``args`` may be any iterable; it is read as the server takes it, so
-        its length does not matter. Returns how many rows were affected in all.
+        Either all take effect or none does. ``args`` may be any iterable; it is read as the server takes it,
+        so its length does not matter. Returns how many rows were affected in all.
         """
         driver, core, lease = self._connection()
         batch = core.executemany(sql, timeout)

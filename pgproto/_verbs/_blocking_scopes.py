@@ -1,4 +1,4 @@
-"""What is entered with ``with``: transactions, row streams, pipelines, notifications; the twin of `_async_scopes`."""
+"""What is entered with ``with``: transactions, row streams, pipelines; the twin of `_async_scopes`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A session for plain threads: everything an application does on one connection; the twin of `_async_session`."""
+"""A session for plain threads: what an application does on one connection; the twin of `_async_session`."""
 
 from __future__ import annotations
 

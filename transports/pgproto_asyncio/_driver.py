@@ -101,17 +101,18 @@ class Driver(asyncio.Protocol):
                 found = await self._loop.getaddrinfo(effect.host, effect.port, type=socket.SOCK_STREAM)
                 return tuple([effects.TCPAddress(str(each[4][0]), effect.port) for each in found])
             case effects.OpenSocket():
-                return await self._open(effect)
+                await self._open(effect)
             case effects.Send():
-                return await self._send(effect.data)
+                await self._send(effect.data)
             case effects.Receive():
                 return await self._receive(effect.limit)
             case effects.StartTLS():
                 return await self._start_tls(effect)
             case effects.CloseSocket():
-                return self.abort()
+                self.abort()
             case _:
                 raise TypeError(f"{effect!r} is no effect that a transport knows")
+        return None
 
     async def _open(self, effect: effects.OpenSocket) -> None:
         self._received.clear()

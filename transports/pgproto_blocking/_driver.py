@@ -86,7 +86,6 @@ class Driver:
         match effect:
             case effects.SetDeadline():
                 self._deadline = effect.at
-                return None
             case effects.Now():
                 return time.monotonic()
             case effects.Entropy():
@@ -104,17 +103,18 @@ class Driver:
                 found = self._resolve(effect.host, effect.port)
                 return tuple([effects.TCPAddress(str(each[4][0]), effect.port) for each in found])
             case effects.OpenSocket():
-                return self._open(effect)
+                self._open(effect)
             case effects.Send():
-                return self._send(effect.data)
+                self._send(effect.data)
             case effects.Receive():
                 return self._receive(effect.limit)
             case effects.StartTLS():
                 return self._start_tls(effect)
             case effects.CloseSocket():
-                return self._close_socket()
+                self._close_socket()
             case _:
                 raise TypeError(f"{effect!r} is no effect that a transport knows")
+        return None
 
     def _resolve(self, host: str, port: int) -> list[Any]:
         # The system's resolver knows no deadline, so a thread waits for it and is left behind if it must be.
@@ -424,11 +424,7 @@ class Driver:
                 and (data := self._read_some(_CHUNK)) is not None
             ):
                 machine.receive_data(data)
-            while self._socket is not None:
-                if not self._outgoing and not (data := machine.data_to_send()):
-                    break
-                if not self._outgoing:
-                    self._outgoing = memoryview(data)
+            while self._socket is not None and (self._outgoing or self._take_outgoing(machine)):
                 self._write_some()
                 if self._outgoing:
                     break
@@ -448,6 +444,10 @@ class Driver:
                 logger.exception("session %s: a handler failed", machine.process_id)
         while machine.remarks:
             logger.warning("session %s: %s", machine.process_id, machine.remarks.pop(0))
+
+    def _take_outgoing(self, machine: RequestMachine) -> bool:
+        self._outgoing = memoryview(machine.data_to_send())
+        return len(self._outgoing) > 0
 
     # The end.
 

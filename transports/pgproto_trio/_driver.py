@@ -106,17 +106,18 @@ class Driver:
                 found = await trio.socket.getaddrinfo(effect.host, effect.port, type=socket.SOCK_STREAM)
                 return tuple([effects.TCPAddress(str(each[4][0]), effect.port) for each in found])
             case effects.OpenSocket():
-                return await self._open(effect)
+                await self._open(effect)
             case effects.Send():
-                return await self._expect_stream().send_all(effect.data)
+                await self._expect_stream().send_all(effect.data)
             case effects.Receive():
                 return bytes(await self._expect_stream().receive_some(effect.limit or _CHUNK))
             case effects.StartTLS():
                 return await self._start_tls(effect)
             case effects.CloseSocket():
-                return self._close_socket()
+                self._close_socket()
             case _:
                 raise TypeError(f"{effect!r} is no effect that a transport knows")
+        return None
 
     async def _open(self, effect: effects.OpenSocket) -> None:
         address = effect.address
@@ -318,7 +319,7 @@ class Driver:
             self._flush()
 
     def _write_now(self, machine: RequestMachine) -> None:
-        """Write without waiting if nobody else is; the writer does what is left, and joins what comes at once."""
+        """Write without waiting if nobody else is writing; the writer does what is left."""
         if self._writing or self._writable.is_set() or self._stream is None or not machine.wants_to_send:
             return
         if machine.in_flight or self._socket is None or not isinstance(self._stream, trio.SocketStream):

@@ -1,0 +1,56 @@
+"""The cancel fence: while a cancel request is under way, nothing else is.
+
+A cancel request names a session, not a request, and it arrives when it arrives: it hits whatever the session
+is doing then. So one is sent only for a request that is alone in flight, and until the server has heard it
+and its target is over, nothing is written. PostgreSQL documentation: "Canceling Requests in Progress".
+"""
+
+from __future__ import annotations
+
+from pgproto._session._request import Request
+
+__all__ = ["CancelFence"]
+
+
+class CancelFence:
+    """One cancel request at a time."""
+
+    __slots__ = ("_running", "_target", "_wanted")
+
+    def __init__(self) -> None:
+        self._target: Request[object] | None = None
+        self._wanted = False
+        self._running = False
+
+    @property
+    def is_up(self) -> bool:
+        """Whether nothing may be written."""
+        return self._running or self._target is not None
+
+    def raise_for(self, target: Request[object]) -> None:
+        """A cancel request for this one is wanted."""
+        self._target = target
+        self._wanted = self._running = True
+
+    def take_wanted(self) -> bool:
+        """Whether the transport must send a cancel request now."""
+        wanted, self._wanted = self._wanted, False
+        return wanted
+
+    def delivered(self) -> None:
+        """The cancel request's connection has ended."""
+        self._running = False
+
+    def over(self, request: Request[object]) -> None:
+        """This request is over."""
+        if request is self._target:
+            self._target = None
+
+    def is_up_for(self, target: Request[object]) -> bool:
+        """Whether it is still this one that the fence was raised for, or its cancel request is under way."""
+        return self._running or self._target is target
+
+    def drop(self) -> None:
+        """The session has ended."""
+        self._target = None
+        self._wanted = False

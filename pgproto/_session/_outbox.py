@@ -1,0 +1,125 @@
+"""What goes out: the bytes that requests make, in their order, and who is to hear about it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from pgproto import messages as m
+from pgproto._connection import Connection
+from pgproto._session._request import Request, Waitable
+from pgproto._state import Step
+
+__all__ = ["FLUSH", "SYNC", "Outbox"]
+
+SYNC: Final = m.Sync().encode()
+FLUSH: Final = m.Flush().encode()
+_SYNC_MESSAGE: Final = m.Sync()
+
+# No statement: the server answers with a syntax error, which is how a client takes back a group of messages
+# that it has begun to send. The words are for whoever reads the server's log.
+_TAKE_BACK: Final = m.Parse(
+    "", "pgproto gave up a group of statements before its end; nothing is kept"
+).encode()
+
+
+class Outbox:
+    """The half of the request machine that requests write to.
+
+    A group may be written in parts. Until its last part is there, its request is the *writer*, and nothing of
+    anybody else may be written behind it.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self._writer: Request[object] | None = None
+        self._out: list[bytes] = []
+        self._written = 0
+        self._given = 0
+        self._stirred: list[Waitable] = []
+        # Who writes copy data, and is to hear when it has been handed over.
+        self._thirsty: Request[object] | None = None
+
+    @property
+    def written(self) -> int:
+        """How many bytes have been made in all."""
+        return self._written
+
+    @property
+    def unsent(self) -> int:
+        """How many bytes the transport has not taken yet."""
+        return self._written - self._given
+
+    def write(self, request: Request[object], data: bytes, steps: tuple[Step, ...]) -> None:
+        """Append a part of the request's group; until one ends with Sync or is a Query, all others wait."""
+        self._out.append(self.connection.send_group(data, steps))
+        if request.first_byte < 0:
+            request.first_byte = self._written
+        self._written += len(data)
+        last = steps[-1]
+        if last is Step.SYNC:
+            request.execute_end = self._written - len(SYNC)
+            self._writer = None
+        elif last is Step.QUERY:
+            request.execute_end = self._written
+            self._writer = None
+        else:
+            self._writer = request
+
+    def send(self, message: m.Message) -> None:
+        """Append a message that belongs to the group being written, such as copy data."""
+        self.put_out(self.connection.send(message))
+
+    def end_group(self, request: Request[object]) -> None:
+        """Append the Sync that the request's group still lacks."""
+        self.send(_SYNC_MESSAGE)
+        if self._writer is request:
+            self._writer = self._thirsty = None
+
+    def take_back(self, request: Request[object]) -> None:
+        """End the request's group in a way that undoes what was sent of it."""
+        self.write(request, _TAKE_BACK, (Step.PARSE,))
+        self.end_group(request)
+
+    def is_writing(self, request: Request[object]) -> bool:
+        """Whether the request's group is not complete on the wire."""
+        return self._writer is request
+
+    def stir_when_sent(self, request: Request[object]) -> None:
+        """Stir the request each time the transport has taken what was to be written."""
+        self._thirsty = request
+
+    def stir(self, waitable: Waitable) -> None:
+        """Have the owner woken."""
+        waitable.stirred = True
+        self._stirred.append(waitable)
+
+    def take_stirred(self) -> list[Waitable]:
+        """Those whose owners have something to see, such as an outcome, since the last call."""
+        stirred, self._stirred = self._stirred, []
+        return stirred
+
+    def put_out(self, data: bytes) -> None:
+        """Append bytes that the connection has been told of."""
+        self._out.append(data)
+        self._written += len(data)
+
+    def take_out(self) -> bytes:
+        """What is to be written; from here on it counts as given to the transport."""
+        if not self._out:
+            return b""
+        data = self._out[0] if len(self._out) == 1 else b"".join(self._out)
+        self._out.clear()
+        self._given = self._written
+        if self._thirsty is not None:
+            self.stir(self._thirsty)
+        return data
+
+    def drop_out(self) -> None:
+        """The session has ended: nothing more goes out."""
+        self._out.clear()
+        self._writer = self._thirsty = None
+
+    def forget_writer(self, request: Request[object]) -> None:
+        """This request is over."""
+        if request is self._writer:
+            self._writer = self._thirsty = None

@@ -1,0 +1,42 @@
+"""What is due when, without a clock: the machine asks, the transport waits."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable
+
+from pgproto._session._request import Waitable
+
+__all__ = ["Timers"]
+
+
+class Timers:
+    """Actions by the time at which they are due, soonest first; those of what is done are forgotten."""
+
+    __slots__ = ("_count", "_heap")
+
+    def __init__(self) -> None:
+        # The number settles ties, for the rest cannot be compared.
+        self._heap: list[tuple[float, int, Waitable | None, Callable[[], None]]] = []
+        self._count = 0
+
+    def at(self, when: float, owner: Waitable | None, action: Callable[[], None]) -> None:
+        """Do this at that time, unless ``owner`` is done by then."""
+        self._count += 1
+        heapq.heappush(self._heap, (when, self._count, owner, action))
+
+    def next(self) -> float | None:
+        """When something is due next; None if there is nothing to wait for."""
+        heap = self._heap
+        while heap and (owner := heap[0][2]) is not None and owner.done:
+            heapq.heappop(heap)
+        return heap[0][0] if heap else None
+
+    def run(self, now: float) -> None:
+        """Do what is due."""
+        while (when := self.next()) is not None and when <= now:
+            heapq.heappop(self._heap)[3]()
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._heap.clear()

@@ -1,0 +1,98 @@
+"""The requests that wait to be written: everybody's queue, and the one of whoever has a lease.
+
+Requests are served in their order of arrival. While somebody has a lease, only its own requests are; the
+others keep their places.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from pgproto._session._lease import Lease, enter_lease
+from pgproto._session._markers import Goodbye, LeaseTurn
+from pgproto._session._request import Request
+
+if TYPE_CHECKING:
+    from pgproto._session._machine import RequestMachine
+
+__all__ = ["WaitingRoom"]
+
+
+class WaitingRoom:
+    """Two queues, of which one is served."""
+
+    __slots__ = ("_everybody", "lease")
+
+    def __init__(self) -> None:
+        self._everybody: deque[Request[object]] = deque()
+        self.lease: Lease | None = None
+        """Who alone is served; None if everybody is."""
+
+    def __bool__(self) -> bool:
+        return bool(self._everybody or (self.lease is not None and self.lease.queue))
+
+    def put(self, request: Request[object]) -> None:
+        """The request takes its place, under its lease if it has one."""
+        self._queue_of(request).append(request)
+
+    def put_back(self, request: Request[object]) -> None:
+        """The request is to be written again, before all others."""
+        self._queue_of(request).appendleft(request)
+
+    def remove(self, request: Request[object]) -> bool:
+        """Take the request out; False if it does not wait any more."""
+        queue = self._queue_of(request)
+        if request not in queue:
+            return False
+        queue.remove(request)
+        return True
+
+    def has_to_wait(self, request: Request[object]) -> bool:
+        """Whether the request waits for somebody else's lease to end."""
+        return self.lease is not None and request.lease is not self.lease and request in self._everybody
+
+    def _queue_of(self, request: Request[object]) -> deque[Request[object]]:
+        return self._everybody if request.lease is None else request.lease.queue
+
+    def open_lease(self, machine: RequestMachine, purpose: str, *, until_idle: bool) -> Lease:
+        """Ask for a lease for the caller's context; it is granted when everything before it is written."""
+        lease = Lease(machine, purpose, until_idle=until_idle)
+        enter_lease(lease)
+        self._everybody.append(LeaseTurn(lease))
+        return lease
+
+    def next(self, status: str, in_flight: int) -> Request[object] | None:
+        """The request to be written now, if there is one; ``status`` is the transaction status."""
+        while True:
+            self.end_idle_lease(status, in_flight)
+            queue = self._everybody if self.lease is None else self.lease.queue
+            if not queue or (in_flight and isinstance(queue[0], Goodbye)):
+                return None
+            request = queue.popleft()
+            if not isinstance(request, LeaseTurn):
+                return request
+            request.turn.granted = True
+            self.lease = request.turn
+
+    def end_idle_lease(self, status: str, in_flight: int) -> None:
+        """End a lease that has nothing more to do, and has left no transaction open."""
+        lease = self.lease
+        if lease is not None and lease.until_idle and status == "I" and not lease.queue and not in_flight:
+            lease.ended = True
+            self.lease = None
+
+    def leave(self) -> list[Request[object]]:
+        """Everybody goes, because the session has ended."""
+        leases = [request.turn for request in self._everybody if isinstance(request, LeaseTurn)]
+        if self.lease is not None:
+            leases.insert(0, self.lease)
+        leaving: list[Request[object]] = []
+        for lease in leases:
+            leaving += lease.queue
+            lease.queue.clear()
+            lease.ended = True
+        leaving += self._everybody
+        self._everybody.clear()
+        self.lease = None
+        return leaving
