@@ -17,7 +17,6 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Callable, Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -37,6 +36,7 @@ from pgproto.types._codec import (
     take_fields,
     wrong_value,
 )
+from pgproto.types._guards import is_collection, is_list_or_tuple
 from pgproto.types._text_form import text_form
 from pgproto.types._value import integer_within
 
@@ -47,7 +47,6 @@ _DIMENSION: Final = struct.Struct("!ii")
 _MAX_DIMENSIONS: Final = 6
 _INT32_MAX: Final = 2**31 - 1
 _FREE_LISTS: Final = 64
-_TEXT_LIKE = (str, bytes, bytearray, memoryview)
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,18 +178,22 @@ def _flattened(name: str, value: object, element: Codec) -> Array:
     """A parameter with its shape."""
     if isinstance(value, Array):
         return value
-    if isinstance(value, _TEXT_LIKE) or not isinstance(value, (Sequence, AbstractSet)):
+    if not is_collection(value):
         raise wrong_value(name, value, "it takes a list, another sequence, a set, or an Array")
-    values: list[Any] = list(value)
+    try:
+        values = list(value)
+    except Exception as error:
+        # A sequence of the caller's own may fail in any way.
+        raise wrong_value(name, value, f"{type(error).__name__}: {error}") from error
     lengths = [len(values)]
-    while not element.takes_sequences and values and isinstance(values[0], (list, tuple)):
-        width = len(values[0])
-        if any(not isinstance(row, (list, tuple)) or len(row) != width for row in values):
+    while not element.takes_sequences and values and is_list_or_tuple(values[0]):
+        rows = [row for row in values if is_list_or_tuple(row)]
+        if len(rows) != len(values) or len({len(row) for row in rows}) > 1:
             raise wrong_value(name, value, "its rows must be lists of the same length")
         if len(lengths) == _MAX_DIMENSIONS:
             raise wrong_value(name, value, f"an array has up to {_MAX_DIMENSIONS} dimensions")
-        lengths.append(width)
-        values = [cell for row in values for cell in row]
+        lengths.append(len(rows[0]))
+        values = [cell for row in rows for cell in row]
     return Array(tuple(values), tuple(lengths)) if values else Array(())
 
 

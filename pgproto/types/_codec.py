@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import enum
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, NoReturn, TypeAlias
 
 from pgproto.errors import DataError
+from pgproto.types._guards import is_dict, is_list, is_plain_collection, is_plain_tuple
 
 __all__ = [
     "BINARY",
@@ -148,17 +149,23 @@ def _short_repr(value: object, depth: int) -> str:
             return f"<an integer of {value.bit_length()} bits>"
         case str() | bytes() | bytearray() if len(value) > _SHOWN_CHARACTERS:
             return repr(value[:_SHOWN_CHARACTERS])
-        case list() | tuple() | dict() | set() | frozenset() if depth == 0 or len(value) > _SHOWN_ITEMS:
-            return f"<{type(value).__qualname__} of {len(value)}>"
-        case list():
-            return f"[{', '.join(shortened(item, depth - 1) for item in value)}]"
-        case dict():
-            items = (f"{shortened(key, 0)}: {shortened(item, depth - 1)}" for key, item in value.items())
-            return f"{{{', '.join(items)}}}"
-        case tuple() if type(value) is tuple:
-            return f"({', '.join(shortened(item, depth - 1) for item in value)})"
+        case _ if is_plain_collection(value):
+            return _short_items(value, depth)
         case _:
             return repr(value)
+
+
+def _short_items(value: Collection[object], depth: int) -> str:
+    if depth == 0 or len(value) > _SHOWN_ITEMS:
+        return f"<{type(value).__qualname__} of {len(value)}>"
+    if is_list(value):
+        return f"[{', '.join([shortened(item, depth - 1) for item in value])}]"
+    if is_dict(value):
+        items = [f"{shortened(key, 0)}: {shortened(item, depth - 1)}" for key, item in value.items()]
+        return f"{{{', '.join(items)}}}"
+    if is_plain_tuple(value):
+        return f"({', '.join([shortened(item, depth - 1) for item in value])})"
+    return repr(value)
 
 
 def wrong_value(type_name: str, value: object, why: str) -> DataError:
@@ -256,22 +263,14 @@ def fixed_width(
             value: object = unpack(data)[0]
         except struct.error:
             raise malformed(name, f"{len(data)} bytes instead of {size}") from None
-        return value
+        return value if from_struct is None else from_struct(value)
 
-    def decode_converted(data: bytes) -> object:
-        try:
-            (value,) = unpack(data)
-        except struct.error:
-            raise malformed(name, f"{len(data)} bytes instead of {size}") from None
-        return convert(value)
-
-    convert = from_struct or (lambda value: value)
     return Codec(
         oid=oid,
         name=name,
         format=BINARY,
         encode=encode,
-        decode=decode_converted if from_struct else decode,
+        decode=decode,
         struct_format=code,
         from_struct=from_struct,
         encode_text=encode_text,

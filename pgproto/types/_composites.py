@@ -11,7 +11,7 @@ its type and its value behind its length.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, NoReturn, overload
 
 from pgproto.errors import DataError
@@ -28,6 +28,7 @@ from pgproto.types._codec import (
     unwrapped,
     wrong_value,
 )
+from pgproto.types._guards import is_list_or_tuple, is_mapping
 from pgproto.types._row_text import parse_row, row_text
 from pgproto.types._text_form import text_form
 from pgproto.types._value import slot_setter
@@ -166,7 +167,7 @@ def _attributes(name: str, data: bytes, depth: int) -> list[tuple[int, bytes | N
 def _checked(name: str, names: tuple[str, ...], value: object) -> Sequence[Any]:
     """The values of a parameter, in the order of the attributes."""
     plain = unwrapped(value)
-    if isinstance(plain, Mapping):
+    if is_mapping(plain):
         if set(plain) != set(names):
             raise wrong_value(name, value, f"its keys must be the attributes: {', '.join(names)}")
         return [plain[attribute] for attribute in names]
@@ -174,7 +175,7 @@ def _checked(name: str, names: tuple[str, ...], value: object) -> Sequence[Any]:
         if plain.attribute_names != names:
             raise wrong_value(name, value, f"its attributes must be {', '.join(names)}")
         return plain
-    if not isinstance(plain, (tuple, list)):
+    if not is_list_or_tuple(plain):
         raise wrong_value(name, value, "it takes a tuple, a list, a mapping or a Composite")
     if len(plain) != len(names):
         raise wrong_value(name, value, f"{len(plain)} values for {len(names)} attributes: {', '.join(names)}")

@@ -28,6 +28,7 @@ from pgproto.types._codec import (
     wrong_value,
 )
 from pgproto.types._cube import cube_codec
+from pgproto.types._guards import is_mapping
 from pgproto.types._json import versioned_codec
 from pgproto.types._pgvector import halfvec_codec, sparsevec_codec, vector_codec
 from pgproto.types._text import decode_text, encode_text, text_codec, text_decoder, text_encoder
@@ -50,7 +51,7 @@ _PAIR = re.compile(
 def _hstore_codec(oid: int, name: str) -> Codec:
     def pairs(value: object) -> list[tuple[bytes, bytes | None]]:
         plain = unwrapped(value)
-        if not isinstance(plain, Mapping):
+        if not is_mapping(plain):
             raise wrong_value(name, value, "it takes a mapping of str to str or None")
         return [
             (encode_text(key), None if item is None else encode_text(item)) for key, item in plain.items()

@@ -203,6 +203,10 @@ def _make_point(x: float, y: float) -> Point:
     return value
 
 
+def _make_circle(x: float, y: float, radius: float) -> Circle:
+    return Circle(_make_point(x, y), radius)
+
+
 def _paired(numbers: Iterable[float]) -> list[Point]:
     iterator = iter(numbers)
     return [_make_point(x, y) for x, y in zip(iterator, iterator, strict=True)]
@@ -344,7 +348,7 @@ GEOMETRY_CODECS: Final = (
         Circle,
         "<(#,#),#>",
         lambda circle: (circle.center.x, circle.center.y, circle.radius),
-        lambda x, y, radius: Circle(_make_point(x, y), radius),
+        _make_circle,
     ),
     Codec(
         oid=602,

@@ -7,15 +7,19 @@ sections "pg_type", "pg_range" and "pg_attribute".
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias, TypeVar
 
 from pgproto.errors import DataError
+from pgproto.types._guards import is_list
 
 __all__ = ["INTROSPECTION_SQL", "Kind", "TypeDescription", "description"]
 
 _T = TypeVar("_T")
+
+_FIELDS: Final = 9
+_MISSHAPEN: Final = "the server's description of a type has not the shape that was asked for"
 
 INTROSPECTION_SQL: Final = """
 with recursive wanted(oid) as (
@@ -134,35 +138,33 @@ def description(row: Sequence[object]) -> TypeDescription:
     Raises:
         DataError: it has not the shape that the query asks for.
     """
-    match list(row):
-        case [
-            int(oid),
-            str(schema),
-            str(name),
-            str(kind),
-            int(part),
-            str(delimiter),
-            None | str() as extension,
-            list() as names,
-            list() as types,
-        ] if kind in _KINDS and len(names) == len(types) and len(delimiter) == 1 and delimiter.isascii():
-            return TypeDescription(
-                oid,
-                schema,
-                name,
-                _KINDS[kind],
-                part,
-                delimiter,
-                extension,
-                _all(str, names),
-                _all(int, types),
-            )
-        case _:
-            raise DataError("the server's description of a type has not the shape that was asked for")
+    fields = tuple(row)
+    if len(fields) == _FIELDS:
+        oid, schema, name, kind, part, delimiter, extension, names, types = fields
+        if (
+            isinstance(oid, int)
+            and isinstance(schema, str)
+            and isinstance(name, str)
+            and isinstance(kind, str)
+            and kind in _KINDS
+            and isinstance(part, int)
+            and isinstance(delimiter, str)
+            and len(delimiter) == 1
+            and delimiter.isascii()
+            and (extension is None or isinstance(extension, str))
+        ):
+            attributes, attribute_types = _all(str, names), _all(int, types)
+            if len(attributes) == len(attribute_types):
+                return TypeDescription(
+                    oid, schema, name, _KINDS[kind], part, delimiter, extension, attributes, attribute_types
+                )
+    raise DataError(_MISSHAPEN)
 
 
-def _all(kind: type[_T], values: Iterable[object]) -> tuple[_T, ...]:
-    checked = tuple(value for value in values if isinstance(value, kind))
-    if len(checked) != len(tuple(values)):
-        raise DataError("the server's description of a type has not the shape that was asked for")
+def _all(kind: type[_T], values: object) -> tuple[_T, ...]:
+    if not is_list(values):
+        raise DataError(_MISSHAPEN)
+    checked = tuple([value for value in values if isinstance(value, kind)])
+    if len(checked) != len(values):
+        raise DataError(_MISSHAPEN)
     return checked

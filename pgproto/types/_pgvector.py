@@ -14,6 +14,7 @@ from typing import Final
 
 from pgproto.errors import DataError
 from pgproto.types._codec import BINARY, Codec, ascii_text, malformed, shortened, unwrapped, wrong_value
+from pgproto.types._guards import is_iterable
 from pgproto.types._numbers import FLOAT, float_text
 from pgproto.types._value import Value, integer_within
 
@@ -26,7 +27,6 @@ _ENTRY: Final = rf"[0-9]{{1,10}}:(?:{FLOAT})"
 _SPARSE_TEXT = re.compile(rf"\{{((?:{_ENTRY}(?:,{_ENTRY})*)?)\}}/([0-9]{{1,10}})")
 _MAX_DENSE: Final = 2**16 - 1
 _MAX_SPARSE: Final = 2**31 - 1
-_TEXT_LIKE = (str, bytes, bytearray, memoryview, Mapping)
 
 
 def _dense_codec(oid: int, name: str, code: str) -> Codec:
@@ -34,7 +34,7 @@ def _dense_codec(oid: int, name: str, code: str) -> Codec:
 
     def encode(value: object) -> bytes:
         plain = unwrapped(value)
-        if isinstance(plain, _TEXT_LIKE) or not isinstance(plain, Iterable):
+        if not is_iterable(plain):
             raise wrong_value(name, value, "it takes a list, or another iterable, of numbers")
         try:
             numbers = list(plain)

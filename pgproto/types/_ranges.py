@@ -31,6 +31,7 @@ from pgproto.types._codec import (
     unwrapped,
     wrong_value,
 )
+from pgproto.types._guards import is_list_or_tuple
 from pgproto.types._row_text import FIELD, field_text, unquoted
 from pgproto.types._text_form import text_form
 from pgproto.types._value import Value, slot_setter
@@ -263,7 +264,7 @@ def _checked_ranges(name: str, value: object) -> Sequence[object]:
     plain = unwrapped(value)
     if isinstance(plain, Multirange):
         return plain.ranges
-    if not isinstance(plain, (list, tuple)):
+    if not is_list_or_tuple(plain):
         raise wrong_value(name, value, "it takes a Multirange, or a list of Range")
     if any(part is None for part in plain):
         raise wrong_value(name, value, "no range in it can be NULL")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from pgproto.errors import DataError
 from pgproto.types._arrays import array_codec
@@ -25,7 +25,7 @@ from pgproto.types._extensions import EXTENSION_CODECS
 from pgproto.types._introspection import INTROSPECTION_SQL, TypeDescription, description
 from pgproto.types._ranges import multirange_codec, range_codec
 from pgproto.types._temporal import Overflow, temporal_codecs
-from pgproto.types._text import text_codec
+from pgproto.types._text import text_codec, text_encoder
 
 __all__ = ["TypeRegistry"]
 
@@ -105,6 +105,7 @@ class TypeRegistry:
         encode: Callable[[Any], Any] | None = None,
         decode: Callable[[Any], object] | None = None,
         format: int = TEXT,
+        takes_sequences: bool = False,
     ) -> None:
         """Takes these functions for the values of a type, which then travels in this format only.
 
@@ -117,10 +118,11 @@ class TypeRegistry:
         Args:
             type: the OID, or the name as in `pg_type`: "numeric", "mood", or with its schema "public.mood".
                 A name that is not known yet counts from when the type is looked up.
+            takes_sequences: whether one value may be a list or tuple, so that an array has one dimension.
         """
         if format not in (TEXT, BINARY):
             raise DataError(f"the format is 0 (text) or 1 (binary), not {shortened(format)}")
-        functions = _Functions(encode, decode, format)
+        functions = _Functions(encode, decode, format, takes_sequences)
         if isinstance(type, int):
             self.register(functions.applied_to(self.codec(type)))
             return
@@ -188,14 +190,16 @@ class TypeRegistry:
 
     def _resolve(self, oid: int, path: tuple[int, ...]) -> Codec:
         """The codec for an OID that has none in `_codecs` yet; `path` is what it is a part of."""
-        cached = self._codecs.get(oid)
+        # The dictionary of now: what is learned or forgotten meanwhile puts another in its place.
+        codecs = self._codecs
+        cached = codecs.get(oid)
         if cached is not None:
             return cached
         if oid in path or len(path) >= MAX_DEPTH:
             # PostgreSQL has no types that contain themselves; what a server says that has goes as text.
             return text_codec(oid, f"with OID {oid}", TEXT)
         codec = self._custom.get(oid) or self._builtin(oid, path) or self._learned(oid, path)
-        self._codecs[oid] = codec
+        codecs[oid] = codec
         return codec
 
     def _builtin(self, oid: int, path: tuple[int, ...]) -> Codec | None:
@@ -238,47 +242,58 @@ class TypeRegistry:
 class _Functions:
     """What `set_codec` was given, to be applied to a type once it is known."""
 
-    __slots__ = ("decode", "encode", "format")
+    __slots__ = ("decode", "encode", "format", "takes_sequences")
 
     def __init__(
-        self, encode: Callable[[Any], Any] | None, decode: Callable[[Any], object] | None, format: int
+        self,
+        encode: Callable[[Any], Any] | None,
+        decode: Callable[[Any], object] | None,
+        format: int,
+        takes_sequences: bool,
     ) -> None:
         self.encode = encode
         self.decode = decode
         self.format = format
+        self.takes_sequences = takes_sequences
 
     def applied_to(self, codec: Codec) -> Codec:
         """A codec of the same type with these functions in place of its own."""
-        encode = (
-            codec.encoder(self.format)
-            if self.encode is None
-            else _guarded_encode(codec.name, self.encode, self.format)
-        )
-        decode = (
-            codec.decoder(self.format)
-            if self.decode is None
-            else _guarded_decode(codec.name, self.decode, self.format)
-        )
+        encode = codec.encode_binary if self.format == BINARY else codec.encode_text
+        if self.encode is not None:
+            encode = _guarded_encode(codec.name, self.encode, self.format)
+        decode = codec.decode_binary if self.format == BINARY else codec.decode_text
+        if self.decode is not None:
+            decode = _guarded_decode(codec.name, self.decode, self.format)
+        # A type that we know no binary form of may be given one for one direction only.
         return Codec(
             oid=codec.oid,
             name=codec.name,
             format=self.format,
-            encode=encode,
-            decode=decode,
-            takes_sequences=True,
+            encode=encode or _refuser(codec.name, "encode"),
+            decode=decode or _refuser(codec.name, "decode"),
+            takes_sequences=self.takes_sequences or (self.encode is None and codec.takes_sequences),
         )
 
 
+def _refuser(name: str, direction: str) -> Callable[[object], NoReturn]:
+    def refuse(value: object) -> NoReturn:
+        raise DataError(f"the codec of type {name} was given no function to {direction} its binary format")
+
+    return refuse
+
+
 def _guarded_encode(name: str, function: Callable[[Any], Any], format: int) -> Encode:
+    encode_text = text_encoder(name)
+
     def encode(value: object) -> bytes:
         try:
             result = function(value)
-            if format == TEXT and isinstance(result, str):
-                return result.encode()
         except DataError:
             raise
         except Exception as error:
             raise wrong_value(name, value, f"its codec failed: {type(error).__name__}: {error}") from error
+        if format == TEXT and isinstance(result, str):
+            return encode_text(result)
         if isinstance(result, bytes):
             return result
         raise wrong_value(name, value, f"its codec returned {type(result).__name__}")

@@ -10,6 +10,7 @@ from datetime import datetime, time, timedelta
 from decimal import Decimal
 
 from pgproto.types._array_text import array_text
+from pgproto.types._guards import is_list, is_plain_tuple
 from pgproto.types._interval import Interval
 from pgproto.types._numbers import float_text
 from pgproto.types._row_text import row_text
@@ -32,11 +33,11 @@ def text_form(value: object) -> str:
             return _clock_text(value)
         case timedelta():
             return str(Interval.from_timedelta(value))
-        case list():
-            return _list_text(value)
         case dict():
             return json.dumps(value, ensure_ascii=False, default=str)
-        case tuple():
+        case _ if is_list(value):
+            return _list_text(value)
+        case _ if is_plain_tuple(value):
             return _row_text(value)
         case _:
             return str(value)
@@ -60,10 +61,10 @@ def _clock_text(value: datetime | time) -> str:
 def _list_text(value: list[object]) -> str:
     """A list as an array of one dimension; inner lists become its further ones."""
     lengths = [len(value)]
-    cells: list[object] = value
-    while cells and all(isinstance(cell, list) for cell in cells):
-        rows = [row for row in cells if isinstance(row, list)]
-        if len({len(row) for row in rows}) != 1 or not rows[0]:
+    cells = value
+    while cells:
+        rows = [row for row in cells if is_list(row)]
+        if len(rows) != len(cells) or len({len(row) for row in rows}) != 1 or not rows[0]:
             break
         lengths.append(len(rows[0]))
         cells = [cell for row in rows for cell in row]

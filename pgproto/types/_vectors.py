@@ -10,6 +10,7 @@ import struct
 from typing import Final
 
 from pgproto.types._codec import BINARY, Codec, ascii_text, malformed, shortened, wrong_value
+from pgproto.types._guards import is_list_or_tuple
 
 __all__ = ["vector_codec"]
 
@@ -23,7 +24,7 @@ def vector_codec(oid: int, name: str, element: Codec) -> Codec:
     width = item.size - 4
 
     def items(value: object) -> list[bytes]:
-        if not isinstance(value, (list, tuple)):
+        if not is_list_or_tuple(value):
             raise wrong_value(name, value, "it takes a list or a tuple of integers")
         return [element.encode(number) for number in value]
 
@@ -51,7 +52,7 @@ def vector_codec(oid: int, name: str, element: Codec) -> Codec:
         return [number for _, number in pairs]
 
     def encode_text(value: object) -> bytes:
-        if not isinstance(value, (list, tuple)):
+        if not is_list_or_tuple(value):
             raise wrong_value(name, value, "it takes a list or a tuple of integers")
         encode_number = element.encoder(0)
         return b" ".join([encode_number(number) for number in value])
