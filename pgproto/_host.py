@@ -8,15 +8,20 @@ from __future__ import annotations
 
 import getpass
 import os
+import struct
 import sys
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from pgproto._effects import FileContents
 
-__all__ = ["Host", "describe_host", "read_file"]
+__all__ = ["Host", "describe_host", "peer_user", "read_file"]
 
 _LIMIT: Final = 1024 * 1024
+
+
+_CREDENTIALS: Final = struct.Struct("3i")
+"""Process, user and group of the other end of a Unix-domain socket, as Linux has them."""
 
 
 class Host(NamedTuple):
@@ -52,3 +57,21 @@ def read_file(path: str) -> FileContents | None:
     if len(data) > _LIMIT:
         raise OSError(f"{path} has more than {_LIMIT} bytes, which is no file of settings")
     return FileContents(data, status.st_mode, status.st_uid)
+
+
+def peer_user(credentials: bytes) -> str:
+    """The name of the user whom the other end of a Unix-domain socket runs as; raises `OSError`.
+
+    ``credentials`` is what the socket option SO_PEERCRED gives, `PEER_CREDENTIALS_SIZE` bytes.
+    """
+    import pwd
+
+    _, user, _ = _CREDENTIALS.unpack(credentials)
+    try:
+        return pwd.getpwuid(user).pw_name
+    except KeyError:
+        raise OSError(f"the server runs as user {user}, who has no name here") from None
+
+
+PEER_CREDENTIALS_SIZE: Final = _CREDENTIALS.size
+"""In bytes."""

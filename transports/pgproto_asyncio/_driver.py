@@ -18,7 +18,7 @@ from typing import Any, TypeVar, cast
 
 from pgproto import _effects as effects
 from pgproto._connecting import cancel
-from pgproto._host import read_file
+from pgproto._host import PEER_CREDENTIALS_SIZE, peer_user, read_file
 from pgproto._session import Goodbye, Lease, Request, RequestMachine, SessionCore, Waitable
 from pgproto.errors import Error, RemoteProtocolError
 
@@ -76,7 +76,8 @@ class Driver(asyncio.Protocol):
                 try:
                     async with asyncio.timeout_at(deadline):
                         result = await self._perform(effect)
-                except (OSError, Error) as failure:
+                except Exception as failure:
+                    # Not a cancellation, which is no Exception: the flow decides what a failure means.
                     error = failure
         except BaseException:
             self.abort()
@@ -102,6 +103,11 @@ class Driver(asyncio.Protocol):
                 return tuple([effects.TCPAddress(str(each[4][0]), effect.port) for each in found])
             case effects.OpenSocket():
                 await self._open(effect)
+            case effects.PeerUser():
+                opened = self._expect_transport().get_extra_info("socket")
+                return peer_user(
+                    opened.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, PEER_CREDENTIALS_SIZE)
+                )
             case effects.Send():
                 await self._send(effect.data)
             case effects.Receive():

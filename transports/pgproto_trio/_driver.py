@@ -20,7 +20,7 @@ import trio
 
 from pgproto import _effects as effects
 from pgproto._connecting import cancel
-from pgproto._host import read_file
+from pgproto._host import PEER_CREDENTIALS_SIZE, peer_user, read_file
 from pgproto._session import Goodbye, Lease, Request, RequestMachine, SessionCore, Waitable
 from pgproto.errors import Error
 
@@ -81,7 +81,8 @@ class Driver:
                     error = (
                         failure.__cause__ if isinstance(failure.__cause__, OSError) else OSError(str(failure))
                     )
-                except (OSError, Error) as failure:
+                except Exception as failure:
+                    # Not a cancellation, which is no Exception: the flow decides what a failure means.
                     error = failure
         except BaseException:
             self._close_socket()
@@ -107,6 +108,11 @@ class Driver:
                 return tuple([effects.TCPAddress(str(each[4][0]), effect.port) for each in found])
             case effects.OpenSocket():
                 await self._open(effect)
+            case effects.PeerUser():
+                opened = self._expect_socket()
+                return peer_user(
+                    opened.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, PEER_CREDENTIALS_SIZE)
+                )
             case effects.Send():
                 await self._expect_stream().send_all(effect.data)
             case effects.Receive():
@@ -153,6 +159,11 @@ class Driver:
         if self._stream is None:
             raise ConnectionResetError("the connection is closed")
         return self._stream
+
+    def _expect_socket(self) -> socket.socket:
+        if self._socket is None:
+            raise ConnectionResetError("the connection is closed")
+        return self._socket
 
     def _close_socket(self) -> None:
         self._stream = None

@@ -1,0 +1,198 @@
+"""One socket that never blocks, plain or under TLS, and waiting for it in both directions at once."""
+
+from __future__ import annotations
+
+import contextlib
+import selectors
+import socket
+import ssl
+import threading
+import time
+from typing import Any, Final, cast
+
+from pgproto import _effects as effects
+
+__all__ = ["CHUNK", "Wire"]
+
+_READ: Final = selectors.EVENT_READ
+_WRITE: Final = selectors.EVENT_WRITE
+CHUNK: Final = 256 * 1024
+"""How many bytes are read at a time."""
+
+
+class Wire:
+    """A socket; no method that a session uses blocks, but `wait`."""
+
+    def __init__(self) -> None:
+        self._socket: socket.socket | None = None
+        self._selector: selectors.BaseSelector | None = None
+        self._watched = _READ
+        self.outgoing = memoryview(b"")
+        """What is still to be written."""
+        self.deadline: float | None = None
+        """When opening, sending and receiving give up, by the monotonic clock."""
+        # What TLS wants before it can go on: to write in the midst of reading, or the other way round.
+        self._read_wants_write = False
+        self._write_wants_read = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a socket."""
+        return self._socket is not None
+
+    def open(self, effect: effects.OpenSocket) -> None:
+        address = effect.address
+        if isinstance(address, effects.UnixAddress):
+            opened = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            target: Any = "\0" + address.path[1:] if address.path.startswith("@") else address.path
+        else:
+            found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+            family, kind, protocol, _, target = found[0]
+            opened = socket.socket(family, kind, protocol)
+        self._socket = opened
+        opened.settimeout(self._remaining())
+        opened.connect(target)
+        opened.setblocking(False)
+        for level, name, value in effect.socket_options():
+            if hasattr(socket, name):
+                opened.setsockopt(getattr(socket, level), getattr(socket, name), value)
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(opened, _READ)
+        self._watched = _READ
+
+    def start_tls(self, effect: effects.StartTLS) -> effects.TLSInfo:
+        from pgproto._tls import describe
+
+        plain = self.expect()
+        self._selector_for(None)
+        context = cast("ssl.SSLContext", effect.context)
+        secured = context.wrap_socket(
+            plain, server_hostname=effect.server_hostname, do_handshake_on_connect=False
+        )
+        self._socket = secured
+        self._selector_for(secured)
+        while True:
+            try:
+                secured.do_handshake()
+            except ssl.SSLWantReadError:
+                self.wait(self._remaining())
+            except ssl.SSLWantWriteError:
+                self._read_wants_write = True
+                self.wait(self._remaining())
+            else:
+                return describe(secured)
+            finally:
+                self._read_wants_write = False
+
+    def _selector_for(self, watched: socket.socket | None) -> None:
+        if self._selector is not None:
+            self._selector.close()
+        self._selector = None
+        if watched is not None:
+            self._selector = selectors.DefaultSelector()
+            self._selector.register(watched, _READ)
+            self._watched = _READ
+
+    def expect(self) -> socket.socket:
+        if self._socket is None:
+            raise ConnectionResetError("the connection is closed")
+        return self._socket
+
+    def send(self, data: bytes) -> None:
+        self.outgoing = memoryview(data)
+        while True:
+            self.write_some()
+            if not self.outgoing:
+                return
+            self.wait(self._remaining())
+
+    def receive(self, limit: int | None) -> bytes:
+        while True:
+            data = self.read_some(limit or CHUNK)
+            if data is not None:
+                return data
+            self.wait(self._remaining())
+
+    def write_some(self) -> None:
+        """Write what the socket takes of what is to be written."""
+        opened = self.expect()
+        self._write_wants_read = False
+        try:
+            while self.outgoing:
+                self.outgoing = self.outgoing[opened.send(self.outgoing) :]
+        except (BlockingIOError, ssl.SSLWantWriteError):
+            return
+        except ssl.SSLWantReadError:
+            self._write_wants_read = True
+
+    def read_some(self, limit: int) -> bytes | None:
+        """What has arrived, at most ``limit`` bytes; ``b""`` at the end, None if there is nothing yet."""
+        self._read_wants_write = False
+        try:
+            return self.expect().recv(limit)
+        except (BlockingIOError, ssl.SSLWantReadError):
+            return None
+        except ssl.SSLWantWriteError:
+            self._read_wants_write = True
+            return None
+        except ssl.SSLError as error:
+            # An end without close_notify is an end like any other; the protocol has its own goodbye.
+            if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
+                return b""
+            raise
+
+    def watch(self) -> None:
+        """Tell the selector what is wanted of the socket; it takes effect on a thread that waits already."""
+        wants_write = self._read_wants_write or (len(self.outgoing) > 0 and not self._write_wants_read)
+        wanted = _READ | _WRITE if wants_write else _READ
+        if wanted != self._watched and self._selector is not None and self._socket is not None:
+            self._selector.modify(self._socket, wanted)
+            self._watched = wanted
+
+    def wait(self, timeout: float | None) -> None:
+        """Wait until the socket can do what is wanted of it, for at most ``timeout`` seconds."""
+        self.watch()
+        if self._selector is not None:
+            self._selector.select(timeout)
+
+    def shut_down(self) -> None:
+        """End the connection, so that a thread that waits for it wakes up and closes it."""
+        if self._socket is not None:
+            with contextlib.suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        opened, self._socket = self._socket, None
+        selector, self._selector = self._selector, None
+        self.outgoing = memoryview(b"")
+        if selector is not None:
+            selector.close()
+        if opened is not None:
+            opened.close()
+
+    def resolve(self, host: str, port: int) -> list[Any]:
+        # The system's resolver knows no deadline, so a thread waits for it and is left behind if it must be.
+        answers: list[list[Any] | OSError] = []
+
+        def ask() -> None:
+            try:
+                answers.append(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+            except OSError as error:
+                answers.append(error)
+
+        thread = threading.Thread(target=ask, name="pgproto-resolve", daemon=True)
+        thread.start()
+        thread.join(self._remaining())
+        if not answers:
+            raise TimeoutError(f"the address of {host} was not found in time")
+        if isinstance(answers[0], OSError):
+            raise answers[0]
+        return answers[0]
+
+    def _remaining(self) -> float | None:
+        if self.deadline is None:
+            return None
+        remaining = self.deadline - time.monotonic()
+        if remaining <= 0:
+            raise TimeoutError("the connection was not established in time")
+        return remaining
