@@ -26,7 +26,7 @@ _OWN_PACKAGES: Final = ("pgproto", "contextlib")
 class Lease:
     """The right to a session; it is asked for, granted, and ended, once each."""
 
-    __slots__ = ("closing", "ended", "granted", "machine", "purpose", "queue", "until_idle", "where")
+    __slots__ = ("began", "closing", "ended", "granted", "machine", "purpose", "queue", "until_idle", "where")
 
     def __init__(self, machine: RequestMachine, purpose: str, *, until_idle: bool = False) -> None:
         self.machine = machine
@@ -37,6 +37,8 @@ class Lease:
         self.queue: deque[Request[object]] = deque()
         """Requests that belong to it and wait to be written."""
         self.granted = False
+        self.began = False
+        """Whether the server has been in a transaction block under it."""
         self.closing = False
         """Whether its last request has been made: nothing new belongs to it."""
         self.ended = False

@@ -130,7 +130,7 @@ class RequestMachine(Outbox):
         It belongs to ``lease``, or to the one that its caller's context is inside of, or to none.
         """
         if self.failure is not None:
-            request.lose(f"the session is closed: {self.failure}", self.failure, 0)
+            request.lose(str(self.failure), self.failure, 0)
             self._finish(request)
             return
         timeout = self.command_timeout if request.timeout is None else request.timeout
@@ -171,6 +171,8 @@ class RequestMachine(Outbox):
         Whatever the bytes are, this does not raise: when they break the protocol, the machine fails, and
         `failure` says why.
         """
+        if self.failure is not None:
+            return
         connection = self.connection
         try:
             connection.receive_data(data)
@@ -186,7 +188,7 @@ class RequestMachine(Outbox):
                     self._error(event)
                 else:
                     self._flight[0].receive(self, event)
-        except (RemoteProtocolError, LocalProtocolError) as error:
+        except (RemoteProtocolError, LocalProtocolError, DataError) as error:
             # Bytes that end too soon are a lost connection, which is no offence of the server's.
             self.fail(error if data else ConnectionLost(f"the connection was lost: {error}"))
         else:
@@ -306,7 +308,7 @@ class RequestMachine(Outbox):
 
     def _time_out(self, request: Request[object]) -> None:
         if not request.abandoned:
-            request.error = QueryTimeout("the query did not finish within its timeout")
+            request.error = request.overdue(QueryTimeout("the request did not finish within its timeout"))
             self.stir(request)
             self.abandon(request)
             request.done = True
@@ -341,6 +343,11 @@ class RequestMachine(Outbox):
         else:
             request.first_byte = request.execute_end = -1
             self._waiting.put_back(request)
+        for outcast in self._waiting.follow_status(status):
+            outcast.error = LocalProtocolError(
+                "the transaction was ended by another statement before this one"
+            )
+            self._finish(outcast)
         self._waiting.end_idle_lease(status, len(self._flight))
 
     def _finish(self, request: Request[object]) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from pgproto.errors import ConnectionLost, DataError, Error, PostgresError
+from pgproto.errors import ConnectionLost, DataError, Error, PostgresError, QueryTimeout
 
 if TYPE_CHECKING:
     from pgproto import messages as m
@@ -125,6 +125,10 @@ class Request(Waitable, ABC, Generic[R_co]):
     def loss(self, reason: str, outcome: Outcome) -> Error:
         """The error of a request that the end of the connection cut short."""
         return ConnectionLost(reason, outcome=outcome)
+
+    def overdue(self, timeout: QueryTimeout) -> Error:
+        """The error of a request that took too long."""
+        return timeout
 
     def outcome_when_sent(self) -> Outcome:
         """What can be said of a request that was sent completely when its connection was lost."""

@@ -22,6 +22,7 @@ from pgproto.errors import (
     Error,
     Outcome,
     PostgresError,
+    QueryTimeout,
     RemoteProtocolError,
     TransactionRolledBack,
 )
@@ -157,6 +158,11 @@ class Commit(Command):
         if outcome != "unknown":
             return super().loss(reason, outcome)
         return CommitUnknown(f"whether the transaction was committed is not known: {reason}")
+
+    def overdue(self, timeout: QueryTimeout) -> Error:
+        error = CommitUnknown(f"whether the transaction was committed is not known: {timeout}")
+        error.__cause__ = timeout
+        return error
 
     def outcome_when_sent(self) -> Outcome:
         return "unknown"

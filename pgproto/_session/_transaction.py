@@ -62,9 +62,14 @@ class TransactionScope:
 
     def open_lease(self) -> Lease:
         """The lease under which the transaction's statements run; raises if it is not open."""
-        if self.lease is None or self.ended:
+        if self.lease is None or self.ended or self.lease.closing:
             raise LocalProtocolError("the transaction is not open: it has ended, or was never entered")
         return self.lease
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the transaction has ended, by whatever way."""
+        return self.ended or (self.lease is not None and (self.lease.closing or self.lease.ended))
 
     def commit(self) -> Request[CommandTag]:
         """The command that keeps what was done; its result raises `TransactionRolledBack` if it did not."""
@@ -90,7 +95,7 @@ class TransactionScope:
     def give_up(self) -> Request[CommandTag] | None:
         """What is still to be done if beginning did not succeed or its caller did not wait for it."""
         begin, lease = self._begin, self.lease
-        if begin is None or lease is None or self.ended:
+        if begin is None or lease is None or self.is_over:
             return None
         if begin.first_byte < 0:
             self._end(lease)

@@ -75,6 +75,25 @@ class WaitingRoom:
             request.turn.granted = True
             self.lease = request.turn
 
+    def follow_status(self, status: str) -> list[Request[object]]:
+        """The server has said what became of the transaction; returns requests that must not run any more.
+
+        A transaction's block may hold a statement that ends the transaction. What was meant to run in it must
+        then not run without.
+        """
+        lease = self.lease
+        if lease is None or lease.until_idle:
+            return []
+        if status != "I":
+            lease.began = True
+            return []
+        if not lease.began:
+            return []
+        lease.closing = lease.until_idle = True
+        outcasts = list(lease.queue)
+        lease.queue.clear()
+        return outcasts
+
     def end_idle_lease(self, status: str, in_flight: int) -> None:
         """End a lease that has nothing more to do, and has left no transaction open."""
         lease = self.lease

@@ -6,13 +6,14 @@ The blocking twin of this module is `pgproto._verbs._blocking_scopes`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, cast, overload
 
 from pgproto._record import Record
 from pgproto._session import CommandTag, Lease, Notification, PipelineResult, Request, SessionCore
 from pgproto._verbs._async import AsyncDriver, AsyncQueries
-from pgproto.errors import LocalProtocolError
+from pgproto.errors import Error, LocalProtocolError
 
 __all__ = ["AsyncNotifications", "AsyncPipeline", "AsyncRowStream", "AsyncTransaction"]
 
@@ -47,12 +48,14 @@ class AsyncTransaction(AsyncQueries):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._scope.ended:
+        if self._scope.is_over:
             return
         if error is None:
             await self.commit()
         elif isinstance(error, Exception):
-            await self.rollback()
+            # What went wrong in the block matters more than what goes wrong now.
+            with suppress(Error):
+                await self.rollback()
         else:
             # Whoever is being cancelled does not wait; the command goes out all the same.
             self._driver.start(self._scope.rollback(), self._scope.lease)
