@@ -25,6 +25,8 @@ HEADER_SIZE: Final = 5
 MAX_FRAME_LENGTH: Final = 0x3FFF_FFFE
 """The largest length field that a PostgreSQL server accepts, one GiB but two, in bytes."""
 
+_MANY_PIECES: Final = 1024
+
 _INT16 = struct.Struct("!h")
 _UINT16 = struct.Struct("!H")
 _INT32 = struct.Struct("!i")
@@ -213,10 +215,11 @@ class ReceiveBuffer:
 
     ``data[position:end]`` can be read. Chunks that arrive while a message is incomplete wait in a
     list and are joined once, when they suffice: the work stays proportional to the bytes received,
-    however they were cut.
+    however they were cut. Very many of them are joined once in between, so that the memory stays
+    proportional as well: a chunk of one byte costs far more than a byte.
     """
 
-    __slots__ = ("_held", "_pieces", "data", "end", "position")
+    __slots__ = ("_held", "_joined", "_pieces", "data", "end", "position")
 
     def __init__(self) -> None:
         self.data = b""
@@ -224,6 +227,8 @@ class ReceiveBuffer:
         self.end = 0
         self._pieces: list[bytes] = []
         self._held = 0
+        # How many of the pieces have been joined before.
+        self._joined = 0
 
     def __len__(self) -> int:
         return self.end - self.position + self._held
@@ -235,8 +240,12 @@ class ReceiveBuffer:
             self.position = 0
             self.end = len(data)
         else:
-            self._pieces.append(data)
+            pieces = self._pieces
+            pieces.append(data)
             self._held += len(data)
+            if len(pieces) - self._joined >= _MANY_PIECES:
+                pieces[self._joined :] = [b"".join(pieces[self._joined :])]
+                self._joined += 1
 
     def gather(self, needed: int) -> bool:
         """Make ``needed`` bytes readable in one piece; False if so many have not come."""
@@ -247,11 +256,11 @@ class ReceiveBuffer:
             self.position = 0
             self.end = len(self.data)
             self._pieces.clear()
-            self._held = 0
+            self._held = self._joined = 0
         return True
 
     def clear(self) -> None:
         """Forget everything."""
         self.data = b""
-        self.position = self.end = self._held = 0
+        self.position = self.end = self._held = self._joined = 0
         self._pieces.clear()
