@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import enum
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, NoReturn
 
 from pgproto import messages as m
@@ -87,6 +87,7 @@ class Connection(Conversation):
         "_max_message_size",
         "_needed",
         "_role",
+        "trace",
     )
 
     def __init__(self, role: Role, *, max_message_size: int = DEFAULT_MAX_MESSAGE_SIZE) -> None:
@@ -98,6 +99,8 @@ class Connection(Conversation):
         self._needed = 0
         self._end_of_file = False
         self._error: str | None = None
+        self.trace: Callable[[Role, bytes], object] | None = None
+        """Called with who speaks and the bytes, for all that is sent and received; see `pgproto.trace`."""
 
     def __repr__(self) -> str:
         return f"<Connection {self._role.value} {self._phase.name}, {self.pending} replies pending>"
@@ -122,6 +125,8 @@ class Connection(Conversation):
             self._from_frontend(message, LocalProtocolError)
         else:
             self._from_backend(message, LocalProtocolError)
+        if self.trace is not None:
+            self.trace(self._role, data)
         return data
 
     def send_group(self, data: bytes, steps: Sequence[Step]) -> bytes:
@@ -139,6 +144,8 @@ class Connection(Conversation):
         self._queue.extend(steps)
         if self._step is Step.DONE:
             self._begin_next()
+        if self.trace is not None:
+            self.trace(self._role, data)
         return data
 
     def _check_unread(self, message: Message) -> None:
@@ -160,6 +167,8 @@ class Connection(Conversation):
 
         After an EncryptionResponse that accepts, only decrypted bytes belong here.
         """
+        if self.trace is not None and data:
+            self.trace(self._role.peer, data)
         if not data:
             self._end_of_file = True
         elif self._end_of_file:

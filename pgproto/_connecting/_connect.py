@@ -229,7 +229,7 @@ class _Connecting:
         """Open a socket and log in; if that fails, close the socket."""
         try:
             yield from open_socket(route)
-            link = Link(self._config.max_message_size)
+            link = Link(self._config.max_message_size, self._config.trace)
             tls = None
             if encryption is not Encryption.NONE:
                 route, tls = yield from self._encrypt(link, route, encryption)

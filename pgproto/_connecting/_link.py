@@ -6,6 +6,7 @@ Everything that goes wrong with the socket comes out of here as `ConnectionLost`
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import Final, TypeVar
 
 from pgproto import messages
@@ -44,8 +45,12 @@ class Link:
 
     __slots__ = ("_doing", "connection", "notices", "trusted")
 
-    def __init__(self, max_message_size: int) -> None:
+    def __init__(self, max_message_size: int, trace: Callable[..., object] | None = None) -> None:
         self.connection = Connection(Role.FRONTEND, max_message_size=max_message_size)
+        if trace is not None:
+            from pgproto.trace import Tracer
+
+            self.connection.trace = Tracer(trace).feed
         self.notices: deque[messages.NoticeResponse] = deque(maxlen=_MAX_NOTICES)
         self.trusted = False
         """Whether it is known who is at the other end; if not, errors carry the mark of it."""
