@@ -27,6 +27,7 @@ if sys.version_info < (3, 11):  # noqa: UP036 - whoever runs this has not been a
 import contextlib
 import hashlib
 import os
+import random
 import shutil
 import subprocess
 import time
@@ -244,7 +245,10 @@ def test(arguments: list[str]) -> int:
         python("-m", "tests.support.with_server", "--fetch", *SERVERS)
     if not arguments:
         arguments = ["--numprocesses=auto", "--dist=worksteal"]
-    return python("-m", "pytest", *arguments)
+    # The order of sets is another in each run, the same in all processes of one, and can be had again.
+    seed = os.environ.get("PYTHONHASHSEED") or str(random.randrange(2**32))
+    say(f"PYTHONHASHSEED={seed}")
+    return python("-m", "pytest", *arguments, PYTHONHASHSEED=seed)
 
 
 def fuzz(arguments: list[str]) -> int:
