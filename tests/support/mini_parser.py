@@ -6,10 +6,11 @@ function reads that language. What it makes of a message is a list of plain valu
     b h i I   integers of one, two and four bytes, h and i with a sign
     s v r     a string; a value behind its length, or NULL; the rest (r4: four bytes of it)
     f o       a format code of two bytes; one of one byte
+    k         a secret key: the rest, of 4 to 256 bytes
     =7  V     the integer 7; a protocol version, 3.anything
     (IT)      one of these letters
     [x]       a count of two bytes, then so many x; <x> with a count of four bytes, at most 32
-    {x}       x after x, until a zero byte
+    {x}       x after x, until a zero byte; pairs begin with something different each
 """
 
 from __future__ import annotations
@@ -19,9 +20,33 @@ from typing import cast
 
 from pgproto import messages as m
 
-__all__ = ["FORMATS", "Unreadable", "flatten", "parse"]
+__all__ = ["FORMATS", "Unreadable", "flatten", "parse", "readings"]
 
-FORMATS = {
+_OF_FRONTEND = {
+    "Bind": ("B", "s s [f] [v] [f]"),
+    "CancelRequest": ("", "=80877102 i k"),
+    "Close": ("C", "(SP) s"),
+    "CopyData": ("d", "r"),
+    "CopyDone": ("c", ""),
+    "CopyFail": ("f", "s"),
+    "Describe": ("D", "(SP) s"),
+    "Execute": ("E", "s i"),
+    "Flush": ("H", ""),
+    "FunctionCall": ("F", "I [f] [v] f"),
+    "GSSENCRequest": ("", "=80877104"),
+    "GSSResponse": ("p", "r"),
+    "Parse": ("P", "s s [I]"),
+    "PasswordMessage": ("p", "s"),
+    "Query": ("Q", "s"),
+    "SASLInitialResponse": ("p", "s v"),
+    "SASLResponse": ("p", "r"),
+    "SSLRequest": ("", "=80877103"),
+    "StartupMessage": ("", "V {ss}"),
+    "Sync": ("S", ""),
+    "Terminate": ("X", ""),
+}
+
+_OF_BACKEND = {
     "AuthenticationCleartextPassword": ("R", "=3"),
     "AuthenticationGSS": ("R", "=7"),
     "AuthenticationGSSContinue": ("R", "=8 r"),
@@ -32,50 +57,33 @@ FORMATS = {
     "AuthenticationSASLContinue": ("R", "=11 r"),
     "AuthenticationSASLFinal": ("R", "=12 r"),
     "AuthenticationSSPI": ("R", "=9"),
-    "BackendKeyData": ("K", "i r"),
-    "Bind": ("B", "s s [f] [v] [f]"),
+    "BackendKeyData": ("K", "i k"),
     "BindComplete": ("2", ""),
-    "CancelRequest": ("", "=80877102 i r"),
-    "Close": ("C", "(SP) s"),
     "CloseComplete": ("3", ""),
     "CommandComplete": ("C", "s"),
     "CopyBothResponse": ("W", "o [f]"),
     "CopyData": ("d", "r"),
     "CopyDone": ("c", ""),
-    "CopyFail": ("f", "s"),
     "CopyInResponse": ("G", "o [f]"),
     "CopyOutResponse": ("H", "o [f]"),
     "DataRow": ("D", "[v]"),
-    "Describe": ("D", "(SP) s"),
     "EmptyQueryResponse": ("I", ""),
     "ErrorResponse": ("E", "{bs}"),
-    "Execute": ("E", "s i"),
-    "Flush": ("H", ""),
-    "FunctionCall": ("F", "I [f] [v] f"),
     "FunctionCallResponse": ("V", "v"),
-    "GSSENCRequest": ("", "=80877104"),
-    "GSSResponse": ("p", "r"),
     "NegotiateProtocolVersion": ("v", "I <s>"),
     "NoData": ("n", ""),
     "NoticeResponse": ("N", "{bs}"),
     "NotificationResponse": ("A", "i s s"),
     "ParameterDescription": ("t", "[I]"),
     "ParameterStatus": ("S", "s s"),
-    "Parse": ("P", "s s [I]"),
     "ParseComplete": ("1", ""),
-    "PasswordMessage": ("p", "s"),
     "PortalSuspended": ("s", ""),
-    "Query": ("Q", "s"),
     "ReadyForQuery": ("Z", "(ITE)"),
     "RowDescription": ("T", "[sIhIhif]"),
-    "SASLInitialResponse": ("p", "s v"),
-    "SASLResponse": ("p", "r"),
-    "SSLRequest": ("", "=80877103"),
-    "StartupMessage": ("", "V {ss}"),
-    "Sync": ("S", ""),
-    "Terminate": ("X", ""),
 }
-"""By name of the message: its type byte, and what follows the length."""
+
+FORMATS = {m.Role.FRONTEND: _OF_FRONTEND, m.Role.BACKEND: _OF_BACKEND}
+"""By sender and name of the message: its type byte, and what follows the length."""
 
 
 class Unreadable(Exception):
@@ -127,6 +135,9 @@ class _Bytes:
         match shape[0]:
             case "r":
                 return self.take(int(shape[1:] or len(self.left)))
+            case "k":
+                _require(4 <= len(self.left) <= 256)
+                return self.take(len(self.left))
             case "=":
                 number = self.number(4)
                 _require(number == int(shape[1:]))
@@ -149,6 +160,7 @@ class _Bytes:
                 while not self.left.startswith(b"\0"):
                     items.append(self.group(inner))
                 self.take(1)
+                _require(len(inner) == 1 or len({repr(item[0]) for item in items}) == len(items))
                 return items
             case _:
                 return self.one(shape)
@@ -158,9 +170,21 @@ class _Bytes:
         return [self.one(kind) for kind in kinds]
 
 
-def parse(name: str, data: bytes) -> list[object]:
-    """The fields of a message of this name, in wire order; raises `Unreadable`."""
-    tag, shape = FORMATS[name]
+def readings(role: m.Role, data: bytes) -> list[str]:
+    """The names of all messages that a party of this role can have meant with these bytes."""
+    found: list[str] = []
+    for name in FORMATS[role]:
+        try:
+            parse(role, name, data)
+        except Unreadable:
+            continue
+        found.append(name)
+    return found
+
+
+def parse(role: m.Role, name: str, data: bytes) -> list[object]:
+    """The fields of a message of this sender and name, in wire order; raises `Unreadable`."""
+    tag, shape = FORMATS[role][name]
     reader = _Bytes(data)
     if reader.take(len(tag)) != tag.encode() or reader.number(4, True) != len(data) - len(tag):
         raise Unreadable
