@@ -76,6 +76,8 @@ def parse_day(type_name: str, text: str) -> tuple[int, bool]:
     if match is None:
         raise malformed(type_name, f"not in the style ISO of DateStyle: {shortened(text)}")
     year, month, day = (int(part) for part in match.groups())
+    if year == 0:
+        raise malformed(type_name, f"there is no year 0: {shortened(text)}")
     before_christ = body != text
     if before_christ:
         year = 1 - year

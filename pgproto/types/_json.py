@@ -14,7 +14,6 @@ import json
 from dataclasses import dataclass
 from typing import Final
 
-from pgproto.errors import DataError
 from pgproto.types._codec import BINARY, Codec, Decode, Encode, malformed, shortened, wrong_value
 from pgproto.types._text import text_decoder, text_encoder
 
@@ -44,8 +43,6 @@ def _json_encoder(name: str) -> Encode:
             text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         except RecursionError:
             raise wrong_value(name, value, "nested too deeply") from None
-        except DataError:
-            raise
         except Exception as error:
             raise wrong_value(name, value, str(error) or type(error).__name__) from error
         return encode_text(text)

@@ -79,20 +79,20 @@ def _inet(value: object) -> tuple[_Address, int]:
         except ValueError as error:
             raise wrong_value("inet", value, str(error)) from None
     if isinstance(plain, (IPv4Interface, IPv6Interface)):
-        address, prefix = plain.ip, plain.network.prefixlen
-    elif isinstance(plain, (IPv4Address, IPv6Address)):
-        address, prefix = plain, plain.max_prefixlen
-    elif isinstance(plain, (IPv4Network, IPv6Network)):
-        address, prefix = plain.network_address, plain.prefixlen
-    else:
-        raise wrong_value("inet", value, "it takes an address or interface of ipaddress, or a str")
-    return _without_scope("inet", value, address), prefix
+        _refuse_scope("inet", value, plain)
+        return plain.ip, plain.network.prefixlen
+    if isinstance(plain, (IPv4Address, IPv6Address)):
+        _refuse_scope("inet", value, plain)
+        return plain, plain.max_prefixlen
+    if isinstance(plain, (IPv4Network, IPv6Network)):
+        _refuse_scope("inet", value, plain.network_address)
+        return plain.network_address, plain.prefixlen
+    raise wrong_value("inet", value, "it takes an address or interface of ipaddress, or a str")
 
 
-def _without_scope(name: str, value: object, address: _Address) -> _Address:
+def _refuse_scope(name: str, value: object, address: _Address) -> None:
     if isinstance(address, IPv6Address) and address.scope_id is not None:
         raise wrong_value(name, value, "PostgreSQL keeps no scope of an IPv6 address")
-    return address
 
 
 def _encode_inet(value: object) -> bytes:
@@ -138,7 +138,7 @@ def _cidr(value: object) -> _Network:
             raise wrong_value("cidr", value, str(error)) from None
     else:
         raise wrong_value("cidr", value, "it takes a network or address of ipaddress, or a str")
-    _without_scope("cidr", value, network.network_address)
+    _refuse_scope("cidr", value, network.network_address)
     return network
 
 

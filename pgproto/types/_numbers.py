@@ -26,7 +26,7 @@ from pgproto.types._codec import (
     wrong_value,
 )
 
-__all__ = ["FLOAT", "NUMBER_CODECS", "float_text", "integer_codec", "parse_float", "parse_integer"]
+__all__ = ["FLOAT", "NUMBER_CODECS", "float4_text", "float_text", "integer_codec", "parse_float", "parse_integer"]
 
 _INTEGER = re.compile(rb"-?[0-9]{1,20}")
 FLOAT: Final = r"-?(?:[0-9]{1,400}(?:\.[0-9]{0,400})?(?:e[-+]?[0-9]{1,3})?|Infinity)|NaN"
@@ -111,8 +111,11 @@ def _decode_bool_text(data: bytes) -> bool:
     raise malformed("bool", f"neither t nor f: {shortened(data)}")
 
 
-def float_text(value: float) -> str:
-    """A float8 as PostgreSQL writes it: the shortest digits that give the same number again."""
+def float_text(value: float, fixed_digits: int = 15) -> str:
+    """A float8 as PostgreSQL writes it: the shortest digits that give the same number again.
+
+    From so many digits before the decimal point on, there is an exponent.
+    """
     if value != value:
         return "NaN"
     if math.isinf(value):
@@ -130,7 +133,7 @@ def float_text(value: float) -> str:
     if digits == "0":
         return sign + "0"
     digits = digits.rstrip("0")
-    if not -4 <= power < 15:
+    if not -4 <= power < fixed_digits:
         point = "." if len(digits) > 1 else ""
         return f"{sign}{digits[0]}{point}{digits[1:]}e{power:+03d}"
     if power < 0:
@@ -138,6 +141,21 @@ def float_text(value: float) -> str:
     if len(digits) <= power + 1:
         return sign + digits.ljust(power + 1, "0")
     return f"{sign}{digits[: power + 1]}.{digits[power + 1 :]}"
+
+
+def float4_text(value: float) -> str:
+    """The same for a float4, which needs fewer digits."""
+    if not math.isfinite(value):
+        return float_text(value)
+    for digits in range(1, 9):
+        shorter = float(f"{value:.{digits}g}")
+        try:
+            if _FLOAT4.pack(shorter) == _FLOAT4.pack(value):
+                return float_text(shorter, 6)
+        except OverflowError:
+            # Rounded up beyond the largest.
+            continue
+    return float_text(float(f"{value:.9g}"), 6)
 
 
 def parse_float(name: str, text: str) -> float:
@@ -153,16 +171,13 @@ def _float_encoder(name: str, layout: struct.Struct) -> Encode:
     def encode(value: object) -> bytes:
         try:
             return pack(value)
-        except struct.error:
+        except (struct.error, OverflowError):
+            # struct.error is also what becomes of an exception in the value's own __float__.
             plain = unwrapped(value)
             if plain is not value:
                 return encode(plain)
-            raise wrong_value(name, value, "it takes a float or an int") from None
-        except OverflowError:
-            raise wrong_value(name, value, "out of range") from None
-        except Exception as error:
-            # __float__ is the value's own code.
-            raise wrong_value(name, value, f"its __float__ failed: {type(error).__name__}") from error
+            why = "out of range" if isinstance(value, (int, float)) else "it takes a float or an int"
+            raise wrong_value(name, value, why) from None
 
     return encode
 
@@ -171,7 +186,7 @@ def _float4_codec() -> Codec:
     encode = _float_encoder("float4", _FLOAT4)
 
     def encode_text(value: object) -> bytes:
-        return float_text(_FLOAT4.unpack(encode(value))[0]).encode("ascii")
+        return float4_text(_FLOAT4.unpack(encode(value))[0]).encode("ascii")
 
     def decode_text(data: bytes) -> object:
         value = parse_float("float4", ascii_text("float4", data))

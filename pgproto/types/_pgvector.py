@@ -15,7 +15,7 @@ from typing import Final
 from pgproto.errors import DataError
 from pgproto.types._codec import BINARY, Codec, ascii_text, malformed, shortened, unwrapped, wrong_value
 from pgproto.types._guards import is_iterable
-from pgproto.types._numbers import FLOAT, float_text
+from pgproto.types._numbers import FLOAT, float4_text
 from pgproto.types._value import Value, integer_within
 
 __all__ = ["SparseVector", "halfvec_codec", "sparsevec_codec", "vector_codec"]
@@ -56,7 +56,7 @@ def _dense_codec(oid: int, name: str, code: str) -> Codec:
 
     def encode_text(value: object) -> bytes:
         numbers = struct.iter_unpack("!" + code, encode(value)[_DENSE.size :])
-        return f"[{','.join([float_text(number) for (number,) in numbers])}]".encode("ascii")
+        return f"[{','.join([float4_text(number) for (number,) in numbers])}]".encode("ascii")
 
     def decode_text(data: bytes) -> object:
         match = _DENSE_TEXT.fullmatch(ascii_text(name, data))
@@ -128,7 +128,7 @@ class SparseVector(Value):
         object.__setattr__(self, "items", tuple(items))
 
     def __str__(self) -> str:
-        entries = [f"{index + 1}:{float_text(value)}" for index, value in self.items]
+        entries = [f"{index + 1}:{float4_text(value)}" for index, value in self.items]
         return f"{{{','.join(entries)}}}/{self.dimensions}"
 
 

@@ -209,6 +209,8 @@ def _parse_timestamptz(text: str) -> int:
     count, offset = _parse_moment("timestamptz", text)
     if offset is None:
         return count
+    if not offset:
+        raise malformed("timestamptz", f"no offset from UTC: {shortened(text)}")
     return count - parse_offset("timestamptz", offset) * 1_000_000
 
 
