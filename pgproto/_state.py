@@ -72,11 +72,11 @@ class Phase(enum.Enum):
     GSS_CONTINUED = "the server has sent its GSSAPI token, and waits for another or is content"
     AUTHENTICATED = "the server starts the session"
     KEYED = "the server starts the session, its key for cancel requests has come"
-    READY = "requests and replies; the reply table rules"
+    READY = "the session is ready"
     CANCELING = "CancelRequest was sent, nothing but the end follows"
     CLOSING = "Terminate or a fatal error was sent, nothing but the end follows"
-    CLOSED = "the end"
-    FAILED = "one side broke the rules"
+    CLOSED = "the connection is closed"
+    FAILED = "one side has broken the rules"
 
 
 _METHODS: Final[dict[type[m.Message], Phase]] = {

@@ -100,7 +100,8 @@ class ConnectionPair:
         sent: Sequence[Message],
         expect: Sequence[Message] | None,
     ) -> list[Message]:
-        receiver.receive_data(b"".join([sender.send(message) for message in sent]))
+        if data := b"".join([sender.send(message) for message in sent]):
+            receiver.receive_data(data)
         events = drain(receiver)
         assert events == list(sent if expect is None else expect)
         self.check_agreement()
