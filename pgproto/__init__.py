@@ -12,6 +12,9 @@ from pgproto._config import parse_dsn
 from pgproto._connection import NEED_DATA, Connection, NeedData
 from pgproto._record import Record
 from pgproto._session import CommandTag, Result, quote_ident
+
+# Named here too, although `errors` has them: mypy does not follow two star imports in a row.
+from pgproto._sqlstates import *  # noqa: F403
 from pgproto._version import __version__
 from pgproto.errors import *  # noqa: F403
 from pgproto.messages import Role
