@@ -48,6 +48,7 @@ class Driver(asyncio.Protocol):
         self._reading_paused = False
         self._canceling: asyncio.Task[None] | None = None
         self._flush_planned = False
+        self._end_told = False
         self._timer: asyncio.TimerHandle | None = None
         self._closed = self._loop.create_future()
 
@@ -210,6 +211,7 @@ class Driver(asyncio.Protocol):
             self._wake_reader()
             return
         self._machine.connection_lost(exc)
+        self._tell_end(self._machine)
         self._flush()
 
     def pause_writing(self) -> None:
@@ -308,11 +310,16 @@ class Driver(asyncio.Protocol):
         if machine.reading_paused is not self._reading_paused:
             self._pause_reading(machine.reading_paused)
         if machine.failure is not None and self._transport is not None:
-            logger.info("session %s: ended: %s", machine.process_id, machine.failure)
+            self._tell_end(machine)
             transport, self._transport = self._transport, None
             # What is left to write is at most a goodbye.
             transport.close() if machine.said_goodbye else transport.abort()
         self._arm_timer(machine)
+
+    def _tell_end(self, machine: RequestMachine) -> None:
+        if not self._end_told:
+            self._end_told = True
+            logger.info("session %s: ended: %s", machine.process_id, machine.failure)
 
     def _report(self, machine: RequestMachine) -> None:
         for handler, argument in machine.take_callbacks():

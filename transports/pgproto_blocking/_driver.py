@@ -160,17 +160,22 @@ class Driver:
     def act(self, action: Callable[[], R]) -> R:
         """Do something to the machine, and write what it then has to say."""
         machine = self._expect_machine()
-        with self._lock:
-            try:
-                return action()
-            finally:
-                self._exchange(machine, reading=False)
+        try:
+            with self._lock:
+                try:
+                    return action()
+                finally:
+                    self._exchange(machine, reading=False)
+        finally:
+            self._cancel_if_wanted(machine)
 
     def _cancel_if_wanted(self, machine: RequestMachine) -> None:
         with self._lock:
             wanted = machine.take_cancel()
-        if not wanted:
-            return
+        if wanted:
+            self._carry_cancel(machine)
+
+    def _carry_cancel(self, machine: RequestMachine) -> None:
         try:
             deadline = time.monotonic() + machine.cancel_timeout
             Driver().run(cancel(self._expect_core().established, deadline=deadline))
@@ -198,6 +203,7 @@ class Driver:
             if _has_news(waitable):
                 return
             waiting = None
+            times = _times(machine, until)
             if self._driving is not None:
                 waiting = threading.Lock()
                 waiting.acquire()
@@ -210,15 +216,23 @@ class Driver:
                 finally:
                     self._driving = None
                     self._hand_over()
-        if waiting is None:
-            self._cancel_if_wanted(machine)
-            return
+        if waiting is not None:
+            self._wait_as_passenger(machine, waitable, waiting, times)
+        self._cancel_if_wanted(machine)
+
+    def _wait_as_passenger(
+        self, machine: RequestMachine, waitable: Waitable, waiting: threading.Lock, times: list[float]
+    ) -> None:
         try:
-            waiting.acquire(timeout=-1 if until is None else max(0.0, until - time.monotonic()))
+            waiting.acquire(timeout=max(0.0, min(times) - time.monotonic()) if times else -1)
         finally:
             with self._lock:
                 if waitable.waiter is waiting:
+                    # Nobody came; the driver waits for the socket, and may know nothing of this deadline.
                     waitable.waiter = None
+                    self._passengers.remove(waitable)
+                    machine.tick()
+                    self._exchange(machine, reading=False)
                 elif not _has_news(waitable):
                     # It was this thread's turn to drive; should it not come to that, another must.
                     self._hand_over()
@@ -238,7 +252,7 @@ class Driver:
                 now = time.monotonic()
                 if until is not None and now >= until:
                     return
-                times = [each for each in (machine.next_deadline(), until) if each is not None]
+                times = _times(machine, until)
                 self._wire.watch()
                 in_order = True
                 self._lock.release()
@@ -249,6 +263,14 @@ class Driver:
                 in_order = False
                 machine.tick()
                 self._exchange(machine)
+                if machine.take_cancel():
+                    in_order = True
+                    self._lock.release()
+                    try:
+                        self._carry_cancel(machine)
+                    finally:
+                        self._lock.acquire()
+                    in_order = False
         except BaseException:
             if not in_order:
                 machine.connection_lost(None)
@@ -270,6 +292,7 @@ class Driver:
                 if self._wire.outgoing:
                     break
         except OSError as error:
+            self._hear_out(machine)
             machine.connection_lost(error)
         if machine.failure is not None and self._wire.is_open:
             logger.info("session %s: ended: %s", machine.process_id, machine.failure)
@@ -285,6 +308,12 @@ class Driver:
                 logger.exception("session %s: a handler failed", machine.process_id)
         while machine.remarks:
             logger.warning("session %s: %s", machine.process_id, machine.remarks.pop(0))
+
+    def _hear_out(self, machine: RequestMachine) -> None:
+        """Writing has failed; what the server said before it hung up tells why."""
+        with contextlib.suppress(OSError):
+            while self._wire.is_open and (data := self._wire.read_some(CHUNK)):
+                machine.receive_data(data)
 
     def _end_wire(self) -> None:
         # A socket is not closed under a thread that waits for it, which might never wake up again.
@@ -322,6 +351,11 @@ class Driver:
 
 def _has_news(waitable: Waitable) -> bool:
     return waitable.stirred or waitable.done
+
+
+def _times(machine: RequestMachine, until: float | None) -> list[float]:
+    """When to stop waiting for the socket, whatever comes."""
+    return [each for each in (machine.next_deadline(), until) if each is not None]
 
 
 def _wake(waitable: Waitable) -> None:

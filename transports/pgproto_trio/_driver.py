@@ -7,6 +7,7 @@ scope, so that a session can still say goodbye; the scope's end ends them, withi
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import logging
 import math
@@ -215,6 +216,7 @@ class Driver:
                 self._end_if_failed(machine)
         except (OSError, trio.BrokenResourceError, trio.ClosedResourceError) as error:
             self._writing = False
+            self._hear_out(machine)
             machine.connection_lost(error)
             self._flush()
 
@@ -342,9 +344,19 @@ class Driver:
         except BlockingIOError:
             self._outgoing = data
         except OSError as error:
+            self._hear_out(machine)
             machine.connection_lost(error)
         if self._outgoing:
             self._writable.set()
+
+    def _hear_out(self, machine: RequestMachine) -> None:
+        """Writing has failed; what the server said before it hung up tells why."""
+        if self._socket is None or not isinstance(self._stream, trio.SocketStream):
+            # Under TLS, only the reader can tell what has come.
+            return
+        with contextlib.suppress(OSError):
+            while data := self._socket.recv(_CHUNK):
+                machine.receive_data(data)
 
     def _end_if_failed(self, machine: RequestMachine) -> None:
         if machine.failure is not None and self._socket is not None:
