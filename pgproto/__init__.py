@@ -32,5 +32,5 @@ __all__ = [
     "messages",
     "parse_dsn",
     "quote_ident",
-    *errors.__all__,
 ]
+__all__ += errors.__all__

@@ -43,7 +43,7 @@ from pgproto import _sqlstates
 from pgproto._postgres_error import CLASS_OF_SQLSTATE, Error, PostgresError, postgres_error_class
 from pgproto._sqlstates import *  # noqa: F403  # the generated classes; their names are in its __all__
 
-__all__ = [
+__all__: list[str] = [
     "AuthenticationError",
     "CommitUnknown",
     "ConfigError",
