@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from pgproto._session._batch import Batch
+from pgproto._session._blocks import CopyBlock
+from pgproto._session._copy import CopyIn, CopyOut, copy_records_sql
+from pgproto._session._copy_format import RowStream
 from pgproto._session._core import ServerVersion, SessionCore
 from pgproto._session._cursor import Cursor
 from pgproto._session._lease import Lease
@@ -20,6 +23,9 @@ from pgproto._session._transaction import TransactionScope
 __all__ = [
     "Batch",
     "CommandTag",
+    "CopyBlock",
+    "CopyIn",
+    "CopyOut",
     "Cursor",
     "Goodbye",
     "Lease",
@@ -29,10 +35,12 @@ __all__ = [
     "Request",
     "RequestMachine",
     "Result",
+    "RowStream",
     "ServerVersion",
     "SessionCore",
     "Subscription",
     "TransactionScope",
     "Waitable",
+    "copy_records_sql",
     "quote_ident",
 ]

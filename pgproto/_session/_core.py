@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 from pgproto._connecting import Established
 from pgproto._session._batch import Batch
+from pgproto._session._copy import CopyIn, CopyOut
 from pgproto._session._cursor import Cursor
 from pgproto._session._lease import Lease, lease_of_context
 from pgproto._session._listener import Listener
@@ -118,6 +119,14 @@ class SessionCore:
     def executemany(self, sql: str, timeout: float | None) -> Batch:
         """One statement with many sets of arguments, which are added to it as it goes."""
         return Batch(sql, timeout)
+
+    def copy_in(self, sql: str, timeout: float | None) -> CopyIn:
+        """COPY FROM STDIN, whose data is added as it goes."""
+        return CopyIn(sql, timeout)
+
+    def copy_out(self, sql: str, timeout: float | None) -> CopyOut:
+        """COPY TO STDOUT, whose data is taken as it comes."""
+        return CopyOut(sql, timeout)
 
     def pipeline(self, results: Sequence[PipelineResult[object]], timeout: float | None) -> Request[None]:
         """Several statements as one group."""

@@ -22,6 +22,7 @@ from typing import Final
 
 from pgproto import messages as m
 from pgproto._connection import NEED_DATA, Connection
+from pgproto._session._blocks import copy_block_of_context
 from pgproto._session._fence import CancelFence
 from pgproto._session._lease import Lease, lease_of_context
 from pgproto._session._markers import Goodbye
@@ -131,6 +132,13 @@ class RequestMachine(Outbox):
         """
         if self.failure is not None:
             request.lose(str(self.failure), self.failure, 0)
+            self._finish(request)
+            return
+        if copy_block_of_context(self) is not None:
+            # It would wait for the copy to end, and the copy for whoever asks.
+            request.error = LocalProtocolError(
+                "a COPY is under way in this block; the session takes nothing else before the block has ended"
+            )
             self._finish(request)
             return
         timeout = self.command_timeout if request.timeout is None else request.timeout

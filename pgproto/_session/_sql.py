@@ -11,7 +11,7 @@ from typing import Final
 
 from pgproto.errors import DataError
 
-__all__ = ["check_sql", "first_keyword", "quote_ident"]
+__all__ = ["check_sql", "end_of_comment", "first_keyword", "quote_ident"]
 
 _SPACE_OR_LINE_COMMENT: Final = re.compile(r"(?:[\s;(]+|--[^\r\n]*)+")
 _COMMENT_EDGE: Final = re.compile(r"/\*|\*/")
@@ -40,12 +40,12 @@ def first_keyword(sql: str) -> str:
             position = match.end()
         if not sql.startswith("/*", position):
             break
-        position = _end_of_comment(sql, position)
+        position = end_of_comment(sql, position)
     match = _WORD.match(sql, position)
     return match[0].upper() if match else ""
 
 
-def _end_of_comment(sql: str, start: int) -> int:
+def end_of_comment(sql: str, start: int) -> int:
     """Where the comment that begins at ``start`` ends; comments of PostgreSQL nest."""
     depth = 0
     for edge in _COMMENT_EDGE.finditer(sql, start):

@@ -12,7 +12,8 @@ from typing import Any, Generic, Self, TypeVar, cast, overload
 
 from pgproto._record import Record
 from pgproto._session import CommandTag, Lease, Notification, PipelineResult, Request, SessionCore
-from pgproto._verbs._async import AsyncDriver, AsyncQueries
+from pgproto._verbs._async import AsyncDriver
+from pgproto._verbs._async_copy import AsyncCopies
 from pgproto.errors import Error, LocalProtocolError
 
 __all__ = ["AsyncNotifications", "AsyncPipeline", "AsyncRowStream", "AsyncTransaction"]
@@ -20,7 +21,7 @@ __all__ = ["AsyncNotifications", "AsyncPipeline", "AsyncRowStream", "AsyncTransa
 T = TypeVar("T")
 
 
-class AsyncTransaction(AsyncQueries):
+class AsyncTransaction(AsyncCopies):
     """A transaction, or a savepoint; `AsyncSession.transaction` makes one."""
 
     __slots__ = ("_core", "_driver", "_scope")

@@ -10,7 +10,8 @@ from typing import Any, TypeVar, overload
 
 from pgproto._record import Record
 from pgproto._session import Lease, Result, ServerVersion, SessionCore
-from pgproto._verbs._async import AsyncDriver, AsyncQueries, AsyncStatement
+from pgproto._verbs._async import AsyncDriver, AsyncStatement
+from pgproto._verbs._async_copy import AsyncCopies
 from pgproto._verbs._async_scopes import (
     AsyncNotifications,
     AsyncPipeline,
@@ -24,7 +25,7 @@ __all__ = ["AsyncSession"]
 T = TypeVar("T")
 
 
-class AsyncSession(AsyncQueries):
+class AsyncSession(AsyncCopies):
     """A session with PostgreSQL, which any number of tasks may share.
 
     Requests are written in the order in which they were made and pipelined; each stands for itself, so the

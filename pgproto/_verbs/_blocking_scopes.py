@@ -9,7 +9,8 @@ from typing import Any, Generic, Self, TypeVar, cast, overload
 
 from pgproto._record import Record
 from pgproto._session import CommandTag, Lease, Notification, PipelineResult, Request, SessionCore
-from pgproto._verbs._blocking import BlockingDriver, BlockingQueries
+from pgproto._verbs._blocking import BlockingDriver
+from pgproto._verbs._blocking_copy import BlockingCopies
 from pgproto.errors import Error, LocalProtocolError
 
 __all__ = ["BlockingNotifications", "BlockingPipeline", "BlockingRowStream", "BlockingTransaction"]
@@ -17,7 +18,7 @@ __all__ = ["BlockingNotifications", "BlockingPipeline", "BlockingRowStream", "Bl
 T = TypeVar("T")
 
 
-class BlockingTransaction(BlockingQueries):
+class BlockingTransaction(BlockingCopies):
     """A transaction, or a savepoint; `BlockingSession.transaction` makes one."""
 
     __slots__ = ("_core", "_driver", "_scope")

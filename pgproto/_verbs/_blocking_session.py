@@ -7,7 +7,8 @@ from typing import Any, TypeVar, overload
 
 from pgproto._record import Record
 from pgproto._session import Lease, Result, ServerVersion, SessionCore
-from pgproto._verbs._blocking import BlockingDriver, BlockingQueries, BlockingStatement
+from pgproto._verbs._blocking import BlockingDriver, BlockingStatement
+from pgproto._verbs._blocking_copy import BlockingCopies
 from pgproto._verbs._blocking_scopes import (
     BlockingNotifications,
     BlockingPipeline,
@@ -21,7 +22,7 @@ __all__ = ["BlockingSession"]
 T = TypeVar("T")
 
 
-class BlockingSession(BlockingQueries):
+class BlockingSession(BlockingCopies):
     """A session with PostgreSQL, which any number of threads may share.
 
     Requests are written in the order in which they were made and pipelined; each stands for itself, so the
