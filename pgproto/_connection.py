@@ -35,6 +35,7 @@ class NeedData(enum.Enum):
 NEED_DATA: Final = NeedData.NEED_DATA
 """What `Connection.next_event` returns when it can say more only after `Connection.receive_data`."""
 
+_NAMES: Final = {Role.FRONTEND: "client", Role.BACKEND: "server"}
 _LENGTH: Final = struct.Struct("!i")
 _DATA_ROW: Final = m.DataRow.tag[0]
 _MAX_LENGTH_BEFORE_AUTHENTICATION: Final = 16 * 1024
@@ -156,7 +157,7 @@ class Connection(Conversation):
             return
         # Unencrypted bytes must not pass for what came after the handshake, in either direction.
         if self._role is Role.FRONTEND and self._phase in _START_PHASES:
-            raise LocalProtocolError("the server spoke before it was spoken to; hang up on it")
+            raise LocalProtocolError("the server spoke when it was not its turn; hang up on it")
         if isinstance(message, m.EncryptionResponse) and message.accepted:
             raise LocalProtocolError("the client sent bytes behind its encryption request; hang up on it")
 
@@ -208,7 +209,7 @@ class Connection(Conversation):
         kind = self._kinds.get(tag)
         if kind is None:
             raise RemoteProtocolError(
-                f"the {self._role.peer.value} sent a message of unknown type {chr(tag)!r}"
+                f"the {_NAMES[self._role.peer]} sent a message of unknown type {chr(tag)!r}"
             )
         longest = self._max_message_size if kind.longest < 0 else kind.longest
         if not kind.shortest <= length <= longest:
@@ -247,8 +248,8 @@ class Connection(Conversation):
             return self._encryption_response() if incoming.gather(1) else self._starved()
         if self._role is Role.BACKEND and phase in _START_PHASES:
             return self._startup_message()
-        if phase in _START_PHASES and len(incoming):
-            raise RemoteProtocolError("the server spoke before it was spoken to")
+        if len(incoming) and (phase in _START_PHASES or phase in _ENCRYPTION_PHASES):
+            raise RemoteProtocolError(f"the {_NAMES[self._role.peer]} spoke when it was not its turn")
         return None
 
     def _encryption_response(self) -> Message:
@@ -290,7 +291,7 @@ class Connection(Conversation):
     def _starved(self) -> NeedData:
         if not self._end_of_file:
             return NEED_DATA
-        peer = self._role.peer.value
+        peer = _NAMES[self._role.peer]
         if len(self._incoming):
             raise RemoteProtocolError(f"the {peer} closed the connection in the middle of a message")
         raise RemoteProtocolError(
