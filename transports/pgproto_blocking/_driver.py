@@ -297,6 +297,7 @@ class Driver:
         if machine.failure is not None and self._wire.is_open:
             logger.info("session %s: ended: %s", machine.process_id, machine.failure)
             self._end_wire()
+        self._wire.reading_paused = machine.reading_paused
         self._wire.watch()
         for stirred in machine.take_stirred():
             if stirred.waiter is not None:

@@ -29,6 +29,8 @@ class Wire:
         self._watched = _READ
         self.outgoing = memoryview(b"")
         """What is still to be written."""
+        self.reading_paused = False
+        """Whether nobody wants to read, so that there is no use in waiting for what comes."""
         self.deadline: float | None = None
         """When opening, sending and receiving give up, by the monotonic clock."""
         # What TLS wants before it can go on: to write in the midst of reading, or the other way round.
@@ -144,10 +146,19 @@ class Wire:
     def watch(self) -> None:
         """Tell the selector what is wanted of the socket; it takes effect on a thread that waits already."""
         wants_write = self._read_wants_write or (len(self.outgoing) > 0 and not self._write_wants_read)
-        wanted = _READ | _WRITE if wants_write else _READ
-        if wanted != self._watched and self._selector is not None and self._socket is not None:
-            self._selector.modify(self._socket, wanted)
-            self._watched = wanted
+        wanted = 0 if self.reading_paused and not self._write_wants_read else _READ
+        if wants_write:
+            wanted |= _WRITE
+        watched, selector, opened = self._watched, self._selector, self._socket
+        if wanted == watched or selector is None or opened is None:
+            return
+        if not wanted:
+            selector.unregister(opened)
+        elif not watched:
+            selector.register(opened, wanted)
+        else:
+            selector.modify(opened, wanted)
+        self._watched = wanted
 
     def wait(self, timeout: float | None) -> None:
         """Wait until the socket can do what is wanted of it, for at most ``timeout`` seconds."""

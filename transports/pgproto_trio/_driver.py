@@ -210,7 +210,10 @@ class Driver:
                 self._writing = True
                 while self._stream is not None and (data := self._outgoing or machine.data_to_send()):
                     self._outgoing = b""
+                    # Who wrote this may write on; and who was refused in making it is to hear of it.
+                    self._wake(machine)
                     await self._stream.send_all(data)
+                self._wake(machine)
                 self._writing = False
                 self._writable = trio.Event()
                 self._end_if_failed(machine)
@@ -297,10 +300,7 @@ class Driver:
         if machine is None:
             return
         self._write_now(machine)
-        for stirred in machine.take_stirred():
-            if stirred.waiter is not None:
-                trio.lowlevel.reschedule(cast("trio.lowlevel.Task", stirred.waiter))
-                stirred.waiter = None
+        self._wake(machine)
         self._report(machine)
         if machine.take_cancel() and self._nursery is not None:
             self._nursery.start_soon(self._cancel, machine)
@@ -311,6 +311,12 @@ class Driver:
         deadline = machine.next_deadline()
         if deadline is not None and deadline < self._timed_until:
             self._timed.set()
+
+    def _wake(self, machine: RequestMachine) -> None:
+        for stirred in machine.take_stirred():
+            if stirred.waiter is not None:
+                trio.lowlevel.reschedule(cast("trio.lowlevel.Task", stirred.waiter))
+                stirred.waiter = None
 
     def _report(self, machine: RequestMachine) -> None:
         for handler, argument in machine.take_callbacks():
