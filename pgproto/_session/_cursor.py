@@ -13,7 +13,7 @@ from pgproto._session._introduction import IntroducingRequest
 from pgproto._session._machine import SYNC, RequestMachine
 from pgproto._session._query import Rows
 from pgproto._session._request import Request
-from pgproto._session._statement import Statement
+from pgproto._session._statement import Statement, check_arguments
 from pgproto._state import Step
 from pgproto.errors import DataError, RemoteProtocolError
 
@@ -122,6 +122,7 @@ class _Open(_Batch):
     def begin(self, machine: RequestMachine) -> None:
         statement = machine.statements.get(self.sql)
         if statement is None:
+            check_arguments(self._arguments)
             self.introduce(machine, self.sql, machine.new_statement_name())
         else:
             self._execute(machine, statement)

@@ -16,7 +16,7 @@ from pgproto._session._introduction import EXECUTE, IntroducingRequest
 from pgproto._session._machine import SYNC, RequestMachine
 from pgproto._session._query import Rows
 from pgproto._session._sql import check_sql, first_keyword
-from pgproto._session._statement import Statement
+from pgproto._session._statement import Statement, check_arguments
 from pgproto._state import Step
 from pgproto.errors import DataError, Error, LocalProtocolError, PipelineAborted
 
@@ -92,6 +92,7 @@ class Pipeline(IntroducingRequest[None]):
     def begin(self, machine: RequestMachine) -> None:
         for result in self.results:
             check_sql(result.sql)
+            check_arguments(result.arguments)
             if first_keyword(result.sql) == "COPY":
                 raise DataError("COPY cannot be part of a pipeline: it would take what follows for its data")
         if self.results:

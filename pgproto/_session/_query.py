@@ -16,7 +16,7 @@ from pgproto._rows import Decoder, skip_rows
 from pgproto._session._introduction import EXECUTE, IntroducingRequest, in_format, make_statement
 from pgproto._session._machine import FLUSH, SYNC, RequestMachine
 from pgproto._session._sql import check_sql, first_keyword
-from pgproto._session._statement import PreparedStatement, Statement
+from pgproto._session._statement import PreparedStatement, Statement, check_arguments
 from pgproto._session._tag import CommandTag
 from pgproto._state import Step
 from pgproto.errors import (
@@ -155,6 +155,7 @@ class Query(IntroducingRequest[R_co]):
         if self.copies:
             self._copy(machine)
         elif statement is None:
+            check_arguments(self._arguments)
             self.introduce(machine, self.sql, machine.new_statement_name())
         else:
             self._execute(machine, statement)

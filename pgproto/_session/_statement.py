@@ -18,13 +18,24 @@ from pgproto._wire import MAX_FRAME_LENGTH
 from pgproto.errors import DataError, LocalProtocolError
 from pgproto.types import Codec
 
-__all__ = ["MAX_PARAMETERS", "PreparedStatement", "Statement", "StatementCache"]
+__all__ = ["PreparedStatement", "Statement", "StatementCache", "check_arguments"]
 
-MAX_PARAMETERS: Final = 65_535
+_MAX_PARAMETERS: Final = 65_535
 """How many parameters a statement may have: their number travels in two bytes."""
 
 _LENGTH: Final = struct.Struct("!i")
 _NULL: Final = _LENGTH.pack(-1)
+
+
+def check_arguments(arguments: Sequence[object]) -> None:
+    """Refuse more arguments than any statement takes, before the server is asked about it.
+
+    It would answer, with a message that can no more be read than written.
+    """
+    if len(arguments) > _MAX_PARAMETERS:
+        raise DataError(
+            f"{len(arguments)} arguments were given; a statement has at most {_MAX_PARAMETERS} parameters"
+        )
 
 
 class Statement:
