@@ -200,6 +200,9 @@ class MacAddress(Value):
     def __str__(self) -> str:
         return self.octets.hex(":")
 
+    def __repr__(self) -> str:
+        return f"MacAddress({str(self)!r})"
+
 
 _set_octets = slot_setter(MacAddress, "octets")
 

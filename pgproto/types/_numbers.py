@@ -26,7 +26,15 @@ from pgproto.types._codec import (
     wrong_value,
 )
 
-__all__ = ["FLOAT", "NUMBER_CODECS", "float4_text", "float_text", "integer_codec", "parse_float", "parse_integer"]
+__all__ = [
+    "FLOAT",
+    "NUMBER_CODECS",
+    "float4_text",
+    "float_text",
+    "integer_codec",
+    "parse_float",
+    "parse_integer",
+]
 
 _INTEGER = re.compile(rb"-?[0-9]{1,20}")
 FLOAT: Final = r"-?(?:[0-9]{1,400}(?:\.[0-9]{0,400})?(?:e[-+]?[0-9]{1,3})?|Infinity)|NaN"

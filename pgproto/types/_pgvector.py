@@ -106,10 +106,10 @@ class SparseVector(Value):
         DataError: an index is not one of the dimensions, or an element is no number.
     """
 
-    __slots__ = ("dimensions", "items")
+    __slots__ = ("dimensions", "elements")
 
     dimensions: int
-    items: tuple[tuple[int, float], ...]
+    elements: tuple[tuple[int, float], ...]
     """Indices and elements, ascending."""
 
     def __init__(
@@ -125,10 +125,10 @@ class SparseVector(Value):
         if not all(integer_within(index, 0, dimensions - 1) for index, _ in items):
             raise DataError(f"an index is not within {dimensions} dimensions: {shortened(elements)}")
         object.__setattr__(self, "dimensions", dimensions)
-        object.__setattr__(self, "items", tuple(items))
+        object.__setattr__(self, "elements", tuple(items))
 
     def __str__(self) -> str:
-        entries = [f"{index + 1}:{float4_text(value)}" for index, value in self.items]
+        entries = [f"{index + 1}:{float4_text(value)}" for index, value in self.elements]
         return f"{{{','.join(entries)}}}/{self.dimensions}"
 
 
@@ -143,8 +143,8 @@ def sparsevec_codec(oid: int, name: str) -> Codec:
 
     def encode(value: object) -> bytes:
         plain = vector(value)
-        count = len(plain.items)
-        indices, values = [index for index, _ in plain.items], [number for _, number in plain.items]
+        count = len(plain.elements)
+        indices, values = [index for index, _ in plain.elements], [number for _, number in plain.elements]
         try:
             body = struct.pack(f"!{count}i{count}f", *indices, *values)
         except OverflowError:

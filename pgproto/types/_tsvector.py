@@ -56,7 +56,7 @@ class TsVector(Value):
 
     lexemes: tuple[Lexeme, ...]
 
-    def __init__(self, lexemes: Iterable[Lexeme | tuple[str, Iterable[Position]]] = ()) -> None:
+    def __init__(self, lexemes: Iterable[tuple[str, Iterable[tuple[int, str]]]] = ()) -> None:
         checked = [Lexeme(word, tuple([Position(*mark) for mark in marks])) for word, marks in lexemes]
         for lexeme in checked:
             encode_text(lexeme.word)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import enum
+from typing import Any
+
 from pgproto.types import Codec, TypeRegistry
 
-__all__ = ["builtin", "same"]
+__all__ = ["builtin", "member", "same"]
 
 _REGISTRY = TypeRegistry()
 
@@ -14,6 +17,12 @@ def builtin(name: str) -> Codec:
     codec = _REGISTRY.find(name)
     assert codec is not None, name
     return codec
+
+
+def member(value: object) -> object:
+    """A member of an Enum, with this value."""
+    Some: Any = enum.Enum("Some", [("MEMBER", value)])  # the name has to be the same
+    return Some.MEMBER
 
 
 def same(left: object, right: object) -> bool:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import enum
 import struct
 from uuid import UUID, SafeUUID
 
@@ -10,7 +9,7 @@ from hypothesis import strategies as st
 
 from pgproto.errors import DataError
 from pgproto.types import BINARY, TEXT, LogSequenceNumber, Snapshot, Tid
-from tests.core.types.support import builtin, same
+from tests.core.types.support import builtin, member, same
 
 _REGISTERED = [
     "regproc",
@@ -45,7 +44,7 @@ class TestUuid:
             "{a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11}",
             "a0eebc999c0b4ef8bb6d6bb9bd380a11",
             "a0ee-bc99-9c0b-4ef8-bb6d-6bb9-bd38-0a11",
-            enum.Enum("Id", {"A": UUID(int=0xA0EEBC999C0B4EF8BB6D6BB9BD380A11)})["A"],
+            member(UUID(int=0xA0EEBC999C0B4EF8BB6D6BB9BD380A11)),
         ],
     )
     def test_takes_what_postgresql_reads(self, value: object) -> None:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import enum
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
 
 import pytest
@@ -9,7 +8,7 @@ from hypothesis import strategies as st
 
 from pgproto.errors import DataError
 from pgproto.types import TEXT, MacAddress
-from tests.core.types.support import builtin, same
+from tests.core.types.support import builtin, member, same
 
 _ADDRESSES = st.ip_addresses()
 
@@ -47,7 +46,7 @@ def test_cidr(value: IPv4Interface | IPv6Interface) -> None:
         ("::1/128", IPv6Address("::1")),
         (IPv4Interface("1.2.3.4/32"), IPv4Address("1.2.3.4")),
         (IPv4Network("1.2.0.0/16"), IPv4Interface("1.2.0.0/16")),
-        (enum.Enum("Host", {"A": "1.2.3.4"})["A"], IPv4Address("1.2.3.4")),
+        (member("1.2.3.4"), IPv4Address("1.2.3.4")),
     ],
 )
 def test_inet_takes(value: object, expected: object) -> None:

@@ -32,8 +32,14 @@ class _BrokenZone(tzinfo):
     def utcoffset(self, when: datetime | None) -> timedelta:
         raise RuntimeError("no")
 
+    def dst(self, when: datetime | None) -> timedelta | None:
+        return None
 
-class _FineZone(tzinfo):
+    def tzname(self, when: datetime | None) -> str | None:
+        return None
+
+
+class _FineZone(_BrokenZone):
     def utcoffset(self, when: datetime | None) -> timedelta:
         return timedelta(seconds=1.5)
 
