@@ -121,8 +121,9 @@ def _builder(kinds: tuple[str, ...]) -> Callable[..., _Fill]:
     anything but expected raises something, and is packed again by the function that looks at everything.
     """
     source = _Source(kinds)
+    text = source.text()
     namespace: dict[str, Any] = dict(source.names)
-    exec(compile(source.text(), "<copy>", "exec"), namespace)
+    exec(compile(text, "<copy>", "exec"), namespace)
     builder: Callable[..., _Fill] = namespace["build"]
     return builder
 
