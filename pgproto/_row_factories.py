@@ -23,12 +23,10 @@ from operator import itemgetter
 from typing import Any, Literal, TypeAlias, cast
 
 from pgproto._record import Record, record_type
+from pgproto._rows import DictMaker, Make
 from pgproto.errors import DataError
 
-__all__ = ["Key", "Make", "RowFactory"]
-
-Make: TypeAlias = Callable[[tuple[object, ...]], object]
-"""Makes a row from the tuple of its values; it never fails."""
+__all__ = ["Key", "RowFactory"]
 
 Key: TypeAlias = Literal["record", "tuple", "dict"]
 """What the decoder makes: rows of the same columns and key can share one, whatever becomes of them later."""
@@ -82,8 +80,7 @@ class RowFactory:
             case "tuple":
                 return None
             case "dict":
-                # Whether there are as many values as names is for the decoder to check.
-                return lambda values: dict(zip(names, values))  # noqa: B905
+                return DictMaker(names)
 
     def finish(self, names: tuple[str, ...], rows: list[object]) -> list[object]:
         """Turn what `make` has made into what the caller gets; runs the caller's own code.

@@ -1,18 +1,17 @@
-"""The decoder of one result shape."""
+"""The decoder of a result shape: a compiled function for the rows as expected, and a loop for all others."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Final, TypeAlias
 
+from pgproto._rows._compiled import MAX_COMPILED_COLUMNS, Make, Run, compile_run
 from pgproto._rows._loop import DATA_ROW, decode_row, row_end
-from pgproto._rows._source import MAX_COMPILED_COLUMNS, Run, compile_run
 from pgproto.errors import DataError, RemoteProtocolError
 from pgproto.types._codec import Codec
 
-__all__ = ["Decoder", "Make", "compile_decoder"]
+__all__ = ["Decoder", "compile_decoder"]
 
-Make: TypeAlias = Callable[[tuple[object, ...]], object]
 Decoder: TypeAlias = Callable[[list[object], bytes, int, int], int]
 """``decode(rows, data, start, end)`` appends a row for each whole DataRow message at the beginning of
 ``data[start:end]`` and returns where it stopped: before the first message of another type, or that is not
@@ -21,36 +20,60 @@ whole, or that is wrong. If the very first one is wrong, it raises and has appen
 `skip_rows` steps over it and the rest). So the outcome does not depend on how the bytes were cut."""
 
 _MAX_LENGTH: Final = 0x7FFF_FFFF
+_FIRST_COMPILATION: Final = 12
+"""After so many rows a shape is worth compiling: it takes as long as decoding some fifty in the loop."""
+_NEXT_COMPILATION: Final = 16
+_LONG_RUN: Final = 32
+"""Behind the length of so many rows that were as expected, one that is not does not matter."""
 
 
 def compile_decoder(codecs: Sequence[Codec], make: Make | None = None, longest: int = _MAX_LENGTH) -> Decoder:
     """The decoder for rows whose columns have these codecs.
+
+    It learns from the rows that it sees, so keep it for as long as the statement.
 
     Args:
         codecs: one for each column; in the format that was asked for.
         make: makes the row from the tuple of its values; None leaves the tuple. It must not fail.
         longest: the greatest length that a message may have, in bytes.
     """
-    return _RowDecoder(codecs, make, longest)
+    learner = _Learner(tuple(codecs), make, longest)
+
+    def decode(rows: list[object], data: bytes, start: int, end: int) -> int:
+        # A message that is too long does not fit into a chunk that is short enough.
+        position = learner.run(rows, data, start, end) if end - start <= longest else start
+        if position < end and data[position] == DATA_ROW:
+            return learner.go_on(rows, data, start, position, end)
+        return position
+
+    return decode
 
 
-class _RowDecoder:
-    """A compiled function for the rows as expected, and the loop for all others."""
+def _no_run(rows: list[object], data: bytes, start: int, end: int) -> int:
+    """In place of a compiled function: expects nothing."""
+    return start
 
-    __slots__ = ("_codecs", "_longest", "_make", "_run")
 
-    def __init__(self, codecs: Sequence[Codec], make: Make | None, longest: int) -> None:
-        self._codecs = tuple(codecs)
+class _Learner:
+    """Decodes what the compiled function does not expect, and has a better one compiled if it is much."""
+
+    __slots__ = ("_codecs", "_inline", "_longest", "_make", "_nullable", "_odd", "_seen", "run")
+
+    def __init__(self, codecs: tuple[Codec, ...], make: Make | None, longest: int) -> None:
+        self._codecs = codecs
         self._make = make
         self._longest = longest
-        self._run: Run | None = None
-        if len(self._codecs) <= MAX_COMPILED_COLUMNS:
-            self._run = compile_run(self._codecs, make)
+        self.run: Run = _no_run
+        # What the compiled function expects.
+        self._nullable = [False] * len(codecs)
+        self._inline = True
+        # How many rows it did not expect, and in which columns they had NULLs.
+        self._odd = _NEXT_COMPILATION - _FIRST_COMPILATION
+        self._seen = list(self._nullable)
 
-    def __call__(self, rows: list[object], data: bytes, start: int, end: int) -> int:
-        # A message that is too long does not fit into a chunk that is short enough.
-        run = self._run if end - start <= self._longest else None
-        position = start if run is None else run(rows, data, start, end)
+    def go_on(self, rows: list[object], data: bytes, start: int, position: int, end: int) -> int:
+        """Decode what follows ``position``, where there is a row that was not expected."""
+        expected = start
         while position < end and data[position] == DATA_ROW:
             try:
                 following = row_end(data, position, end, self._longest)
@@ -62,5 +85,23 @@ class _RowDecoder:
                     break
                 raise
             rows.append(values if self._make is None else self._make(values))
-            position = following if run is None else run(rows, data, following, end)
+            if position - expected < _LONG_RUN * (following - position):
+                self._learn(values)
+            expected = position = following
+            if end - start <= self._longest:
+                position = self.run(rows, data, position, end)
         return position
+
+    def _learn(self, values: tuple[object, ...]) -> None:
+        self._odd += 1
+        news = False
+        for i, value in enumerate(values):
+            if value is None and not self._nullable[i]:
+                self._seen[i] = news = True
+        if not news and self.run is not _no_run:
+            # Its lengths were as expected, so there was a value that the expression in its place cannot make.
+            self._inline = False
+        if self._odd >= _NEXT_COMPILATION and len(values) <= MAX_COMPILED_COLUMNS:
+            self._odd = 0
+            self._nullable = list(self._seen)
+            self.run = compile_run(self._codecs, self._make, self._nullable, self._inline)

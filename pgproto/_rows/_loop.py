@@ -60,6 +60,8 @@ def decode_row(data: bytes, start: int, end: int, codecs: Sequence[Codec]) -> tu
             values.append(codec.decode(data[span[0] : span[1]]))
         except DataError as error:
             raise DataError(f"column {len(values) + 1}: {error}") from error
+        except MemoryError:
+            raise
         except Exception as error:
             raise DataError(
                 f"column {len(values) + 1}: the decoder of type {codec.name} failed: {error!r}"

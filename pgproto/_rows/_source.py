@@ -1,133 +1,267 @@
 """Writing the function that decodes the rows of one shape.
 
-The columns are cut into segments. A segment begins where its position is known, unpacks with one `struct`
-the lengths and values of all columns of a fixed width that follow each other, and ends with the length of
-the next column of a variable width, which tells where the next segment begins. The first segment begins with
-the message's own header. A row is taken only if all the lengths are as expected and add up to the message's.
+The columns are cut into segments. A segment begins where its position is known, unpacks with one `struct` the
+lengths and values of all columns of a fixed width that follow each other, and ends with the length of the
+next column of a variable width, which tells where the next segment begins. The first segment begins with the
+message's own header. A row is taken only if all the lengths are as expected and add up to the message's.
 
-The text of the function depends only on the kinds of its columns: a `struct` code, "text" or "any". Nothing
-that a server or a user has chosen gets into it; converters come in as arguments.
+A column in which NULLs are common ends a segment too, whatever its width, and the next segment is unpacked
+in one of two ways. All other NULLs are not expected.
+
+Where all columns are of a fixed width, and no NULLs are common, rows are tried by the hundred first: if their
+headers are alike, one `struct` unpacks them all.
+
+The text of the function depends only on the kinds of its columns and on where NULLs are common. Nothing that
+a server or a user has chosen gets into it.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Sequence
-from functools import lru_cache
-from typing import Any, Final, TypeAlias
+from collections.abc import Sequence
+from typing import Any, Final
 
-from pgproto.types._codec import BINARY, Codec
-from pgproto.types._text import text_decoder
+from pgproto._rows._alike import alike_counter
+from pgproto._rows._kinds import Kind
 
-__all__ = ["MAX_COMPILED_COLUMNS", "Run", "compile_run"]
+__all__ = ["RowSource"]
 
-Run: TypeAlias = Callable[[list[object], bytes, int, int], int]
-"""Decodes rows until one is not as expected, and returns where that begins. It raises nothing."""
-
-MAX_COMPILED_COLUMNS: Final = 128
-"""Wider rows are left to the loop: compiling takes time for each column, and a server may claim 65,535."""
-
-_FIXED: Final = frozenset("bBhHiIqQfd?")
-_TEXT_CODE: Final = getattr(text_decoder("text"), "__code__", None)
+_MANY_LENGTHS: Final = 6
+"""From so many on, comparing them in one tuple is faster than one by one."""
+_FIRST_BATCH: Final = 256
+_BATCH: Final = 4096
+_SMALLEST_BATCH: Final = 8
 
 
-def compile_run(codecs: Sequence[Codec], make: Callable[[tuple[object, ...]], object] | None) -> Run:
-    """The function for rows of these columns, none of them NULL."""
-    build = _builder(tuple(map(_kind, codecs)), make is not None)
-    converters = [codec.from_struct if _is_fixed(codec) else codec.decode for codec in codecs]
-    run: Run = build(make, *converters)
-    return run
+class RowSource:
+    """The text of the function, and what it uses by name.
 
+    The text defines ``build``, which returns ``run(rows, data, start, end)``. Its arguments are
+    ``make``, or the keys of the dict, and then a converter for each column.
 
-def _is_fixed(codec: Codec) -> bool:
-    return codec.format == BINARY and codec.struct_format in _FIXED
+    Args:
+        kinds: of the columns.
+        nullable: for each column, whether NULLs are common.
+        target: "tuple"; "make", if a function makes the row of that; "dict".
+    """
 
-
-def _kind(codec: Codec) -> str:
-    """All that the compiled function needs to know of a column."""
-    if _is_fixed(codec):
-        return codec.struct_format + ("" if codec.from_struct is None else "c")
-    # Text is so common that it is worth a call less; all of its decoders share their code.
-    return "text" if getattr(codec.decode, "__code__", None) is _TEXT_CODE else "any"
-
-
-@lru_cache(maxsize=128)
-def _builder(kinds: tuple[str, ...], make: bool) -> Callable[..., Any]:
-    source = _Source(kinds, make)
-    namespace: dict[str, Any] = {f"u{i}": layout.unpack_from for i, layout in enumerate(source.layouts)}
-    exec(compile(source.text(), "<rows>", "exec"), namespace)
-    builder: Callable[..., Any] = namespace["build"]
-    return builder
-
-
-class _Source:
-    """The text of the function, and the structs that it uses as ``u0``, ``u1`` and so on."""
-
-    def __init__(self, kinds: tuple[str, ...], make: bool) -> None:
-        self.layouts: list[struct.Struct] = []
+    def __init__(self, kinds: Sequence[Kind], nullable: Sequence[bool], target: str) -> None:
+        self.names: dict[str, Any] = {}
         self._kinds = kinds
-        self._steps: list[str] = []
-        self._checks: list[str] = []
-        self._format = "!BiH"
-        self._names = ["t", "n", "k"]
-        self._by_width: dict[int, list[str]] = {}
-        self._start = "p"
-        self._values = [self._column(i, kind) for i, kind in enumerate(kinds)]
-        self._finish_segment()
-        row = f"({', '.join(self._values)}{',' if len(kinds) == 1 else ''})"
-        self._row = f"make({row})" if make else row
-
-    def _column(self, i: int, kind: str) -> str:
-        """Add a column; returns the expression for its value."""
-        self._names.append(f"l{i}")
-        if kind[0] in _FIXED and kind not in ("text", "any"):
-            width = struct.calcsize("!" + kind[0])
-            self._format += "i" + kind[0]
-            self._names.append(f"v{i}")
-            self._by_width.setdefault(width, []).append(f"l{i}")
-            return f"c{i}(v{i})" if kind[1:] else f"v{i}"
-        self._format += "i"
-        size = self._finish_segment()
-        self._steps.append(f"a{i} = {self._start} + {size}")
-        self._steps.append(f"b{i} = a{i} + l{i}")
-        self._checks.append(f"l{i} >= 0")
-        self._start = f"b{i}"
-        return f"data[a{i}:b{i}].decode()" if kind == "text" else f"c{i}(data[a{i}:b{i}])"
-
-    def _finish_segment(self) -> int:
-        """Unpack what has been collected; returns its size in bytes."""
-        layout = struct.Struct(self._format)
-        if self._names:
-            names = ", ".join(self._names) + ("," if len(self._names) == 1 else "")
-            self._steps.append(f"{names} = u{len(self.layouts)}(data, {self._start})")
-            self.layouts.append(layout)
-        self._format = "!"
-        self._names = []
-        self._last = f"{self._start} + {layout.size}"
-        return layout.size
+        self._nullable = nullable
+        self._target = target
+        self._lines: list[str] = []
+        self._indent = 5
+        self._shortest = 0
+        self._segment = _Segment(header=True)
+        self._start, self._offset = "p", 0
+        self._values: list[str] = []
 
     def text(self) -> str:
-        checks = ["t == 68", f"k == {len(self._kinds)}"]
-        checks += [f"{width} == {' == '.join(names)}" for width, names in self._by_width.items()]
-        checks += [*self._checks, f"e == {self._last} <= end"]
-        body = "\n                ".join([*self._steps, "e = p + 1 + n"])
-        converters = "".join(f", c{i}" for i in range(len(self._kinds)))
+        """The whole text; fills `names`."""
+        columns = range(len(self._kinds))
+        for i in columns:
+            self._column(i)
+        self._unpack()
+        self._line(f"if {self._here()} != e:", "    return p")
+        bulk = (
+            self._bulk() if columns and not any(self._nullable) and all(k.code for k in self._kinds) else ""
+        )
+        makers = [f"k{i}" for i in columns] if self._target == "dict" else ["make"]
         return f"""
-def build(make{converters}):
+def build({", ".join([*makers, *(f"c{i}" for i in columns)])}):
     def run(rows, data, start, end):
         append = rows.append
         p = start
-        last = end - {self.layouts[0].size}
-        try:
-            while p <= last:
-                {body}
-                if not ({" and ".join(checks)}):
-                    return p
-                append({self._row})
+        last = end - {self._shortest}
+        try:{bulk}
+            while p <= last and data[p] == 68:
+{chr(10).join(self._lines)}
+                append({self._row(self._values)})
                 p = e
         except Exception:
-            # The loop decodes this row again, and knows what to say about it.
+            # What cannot be decoded so is decoded again in a safer way, which also knows what to say.
             return p
         return p
     return run
 """
+
+    def _here(self) -> str:
+        return f"{self._start} + {self._offset}" if self._offset else self._start
+
+    def _line(self, *lines: str) -> None:
+        self._lines.extend("    " * (self._indent - 1) + line for line in lines)
+
+    def _row(self, values: Sequence[str]) -> str:
+        if self._target == "dict":
+            return f"{{{', '.join([f'k{i}: {value}' for i, value in enumerate(values)])}}}"
+        row = f"({', '.join(values)}{',' if len(values) == 1 else ''})"
+        return row if self._target == "tuple" else f"make({row})"
+
+    def _value(self, i: int) -> str:
+        return self._kinds[i].expression.format(v=f"v{i}", c=f"c{i}", d=f"data[a{i}:b{i}]")
+
+    def _column(self, i: int) -> None:
+        kind, nullable = self._kinds[i], self._nullable[i]
+        if kind.code and not nullable:
+            self._segment.add(i, kind)
+            self._values.append(self._value(i))
+            return
+        self._segment.end(i)
+        self._unpack()
+        self._values.append(f"x{i}" if nullable else self._value(i))
+        if kind.code:
+            self._segment = _Segment(after=i)
+            return
+        self._line(f"a{i} = {self._here()}")
+        if nullable:
+            self._line(
+                f"if l{i} >= 0:",
+                f"    b{i} = a{i} + l{i}",
+                f"    x{i} = {self._value(i)}",
+                f"elif l{i} == -1:",
+                f"    b{i} = a{i}",
+                f"    x{i} = None",
+                "else:",
+                "    return p",
+            )
+        else:
+            self._line(f"if l{i} < 0:", "    return p", f"b{i} = a{i} + l{i}")
+        self._start, self._offset = f"b{i}", 0
+        self._segment = _Segment()
+
+    def _unpack(self) -> None:
+        """Write what unpacks and checks the segment that has been collected."""
+        segment = self._segment
+        i = segment.after
+        if i is None:
+            self._unpack_one(segment)
+            return
+        # Behind a column of a fixed width that may be NULL: the segment begins with its value or without.
+        kind = self._kinds[i]
+        start, offset = self._start, self._offset
+        self._line(f"if l{i} == {kind.width}:")
+        self._indent += 1
+        self._unpack_one(segment.behind(i, kind))
+        self._line(f"x{i} = {self._value(i)}", f"s{i} = {self._here()}")
+        self._indent -= 1
+        self._start, self._offset = start, offset
+        self._line(f"elif l{i} == -1:")
+        self._indent += 1
+        self._unpack_one(segment)
+        self._line(f"x{i} = None", f"s{i} = {self._here()}")
+        self._indent -= 1
+        self._line("else:", "    return p")
+        self._start, self._offset = f"s{i}", 0
+
+    def _unpack_one(self, segment: _Segment) -> None:
+        start = self._here()
+        checks: list[str] = []
+        many = len(segment.lengths) >= _MANY_LENGTHS
+        if many:
+            lengths = f"n{len(self.names)}"
+            self.names[lengths] = struct.Struct(segment.format(values=False)).unpack_from
+            self.names[f"w{lengths}"] = tuple(segment.lengths.values())
+            checks.append(f"{lengths}(data, {start}) != w{lengths}")
+        else:
+            checks += segment.comparisons()
+        names = segment.all_names(lengths=not many)
+        layout = struct.Struct(segment.format(values=True, lengths=not many))
+        if names:
+            unpack = f"u{sum(name[0] == 'u' for name in self.names)}"
+            self.names[unpack] = layout.unpack_from
+            self._line(f"{', '.join(names)}{',' if len(names) == 1 else ''} = {unpack}(data, {start})")
+        if segment.header:
+            self._shortest = layout.size
+            self._line("e = p + 1 + n", "if e > end:", "    return p")
+            checks.insert(0, f"k != {len(self._kinds)}")
+        if checks:
+            self._line(f"if {' or '.join(checks)}:", "    return p")
+        self._offset += layout.size
+
+    def _bulk(self) -> str:
+        """What takes rows that are alike by the hundred."""
+        widths = [kind.width for kind in self._kinds]
+        layout = struct.Struct("!7x" + "".join(f"4x{kind.code}" for kind in self._kinds))
+        self.names["alike"] = alike_counter(widths)
+        self.names["each"] = layout.iter_unpack
+        each = f"each(memoryview(data)[p:p + m * {layout.size}])"
+        if all(kind.expression == "{v}" for kind in self._kinds) and self._target != "dict":
+            rows = each if self._target == "tuple" else f"map(make, {each})"
+        else:
+            variables = "".join(f"v{i}, " for i in range(len(self._kinds)))
+            rows = (
+                f"[{self._row([self._value(i) for i in range(len(self._kinds))])} for {variables}in {each}]"
+            )
+        return f"""
+            size = {_FIRST_BATCH}
+            while end - p >= {_SMALLEST_BATCH * layout.size}:
+                size = min((end - p) // {layout.size}, size)
+                m = alike(data, p, size)
+                if m:
+                    rows.extend({rows})
+                    p += m * {layout.size}
+                if m < size:
+                    break
+                size = {_BATCH}"""
+
+
+class _Segment:
+    """Columns that are unpacked together; may begin with the message's header, and end with a length."""
+
+    def __init__(self, *, header: bool = False, after: int | None = None) -> None:
+        self.header = header
+        self.after = after
+        self.lengths: dict[int, int] = {}
+        self._kinds: dict[int, Kind] = {}
+        self._headless: int | None = None
+        self._last: int | None = None
+
+    def add(self, i: int, kind: Kind) -> None:
+        """A column of a fixed width."""
+        self._kinds[i] = kind
+        self.lengths[i] = kind.width
+
+    def end(self, i: int) -> None:
+        """The length of a column that comes next."""
+        self._last = i
+
+    def behind(self, i: int, kind: Kind) -> _Segment:
+        """The same with the value of column ``i``, whose length is known already, at its beginning."""
+        segment = _Segment()
+        segment._kinds = {i: kind, **self._kinds}
+        segment.lengths = self.lengths
+        segment._headless = i
+        segment._last = self._last
+        return segment
+
+    def format(self, *, values: bool, lengths: bool = True) -> str:
+        parts = ["!", ("xiH" if values else "7x") if self.header else ""]
+        for i, kind in self._kinds.items():
+            if i != self._headless:
+                parts.append("i" if lengths else "4x")
+            parts.append(kind.code if values else f"{kind.width}x")
+        if values and self._last is not None:
+            parts.append("i")
+        return "".join(parts)
+
+    def all_names(self, *, lengths: bool) -> list[str]:
+        """Of what is unpacked."""
+        names = ["n", "k"] if self.header else []
+        for i in self._kinds:
+            if lengths and i != self._headless:
+                names.append(f"l{i}")
+            names.append(f"v{i}")
+        if self._last is not None:
+            names.append(f"l{self._last}")
+        return names
+
+    def comparisons(self) -> list[str]:
+        """Conditions that are true if a length is not as it should be."""
+        by_width: dict[int, list[str]] = {}
+        for i, width in self.lengths.items():
+            by_width.setdefault(width, []).append(f"l{i}")
+        return [
+            f"{width} != {names[0]}" if len(names) == 1 else f"not ({width} == {' == '.join(names)})"
+            for width, names in by_width.items()
+        ]

@@ -1,0 +1,63 @@
+"""Compiling the functions that decode rows, and keeping them for the next result of the same shape."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any, Final, TypeAlias
+
+from pgproto._rows._kinds import NAMES, Kind, converter_of, kind_of
+from pgproto._rows._source import RowSource
+from pgproto.types._codec import Codec
+
+__all__ = ["MAX_COMPILED_COLUMNS", "DictMaker", "Make", "Run", "compile_run"]
+
+Make: TypeAlias = Callable[[tuple[object, ...]], object]
+"""Makes a row from the tuple of its values; it never fails."""
+
+Run: TypeAlias = Callable[[list[object], bytes, int, int], int]
+"""``run(rows, data, start, end)`` decodes rows until one is not as expected, and returns where that begins.
+It raises nothing."""
+
+MAX_COMPILED_COLUMNS: Final = 128
+"""Wider rows are left to the loop: compiling takes time for each column, and a server may claim 65,535."""
+
+
+class DictMaker:
+    """Makes a dict by these names; compiled functions do it in place."""
+
+    __slots__ = ("names",)
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        self.names = names
+
+    def __call__(self, values: tuple[object, ...]) -> dict[str, object]:
+        return dict(zip(self.names, values, strict=True))
+
+
+def compile_run(
+    codecs: Sequence[Codec], make: Make | None, nullable: Sequence[bool], inline: bool = True
+) -> Run:
+    """The function for rows of these columns.
+
+    Args:
+        codecs: one for each column.
+        make: makes the row from the tuple of its values; None leaves the tuple.
+        nullable: for each column, whether NULLs are common.
+        inline: whether expressions may be used that fail for rare values.
+    """
+    kinds = tuple([kind_of(codec, inline) for codec in codecs])
+    target = "tuple" if make is None else "dict" if isinstance(make, DictMaker) else "make"
+    makers = make.names if isinstance(make, DictMaker) else (make,)
+    run: Run = _builder(kinds, tuple(nullable), target)(*makers, *map(converter_of, codecs))
+    return run
+
+
+@lru_cache(maxsize=256)
+def _builder(kinds: tuple[Kind, ...], nullable: tuple[bool, ...], target: str) -> Callable[..., Any]:
+    source = RowSource(kinds, nullable, target)
+    text = source.text()
+    namespace: dict[str, Any] = {**NAMES, **source.names}
+    exec(compile(text, "<rows>", "exec"), namespace)
+    builder: Callable[..., Any] = namespace["build"]
+    return builder
