@@ -45,16 +45,17 @@ _OVER: Final = frozenset({Phase.CANCELING, Phase.CLOSING, Phase.CLOSED})
 _UNASKED: Final = frozenset([m.ErrorResponse.tag[0], *(kind.tag[0] for kind in ASYNCHRONOUS)])
 
 
-def _types_expected(phase: Phase) -> frozenset[int]:
+def _types_expected(role: Role, phase: Phase) -> frozenset[int]:
     kinds = [kind for kind in SESSION[phase] if kind.tag]
-    kinds += [kind for kind, phases in ASYNCHRONOUS.items() if phase in phases]
-    if phase in ASYNCHRONOUS[m.NoticeResponse]:
-        kinds.append(m.ErrorResponse)
+    if role is Role.FRONTEND:
+        kinds += [kind for kind, phases in ASYNCHRONOUS.items() if phase in phases]
+        if phase in ASYNCHRONOUS[m.NoticeResponse]:
+            kinds.append(m.ErrorResponse)
     return frozenset([kind.tag[0] for kind in kinds])
 
 
-# What may come before a session is ready, from either side.
-_EXPECTED: Final = {phase: _types_expected(phase) for phase in Phase if phase is not Phase.READY}
+# The types of messages that a party of each role may receive before its session is ready.
+_EXPECTED: Final = {role: {phase: _types_expected(role, phase) for phase in Phase} for role in Role}
 
 
 def _client_response(message: type[Message]) -> Kind:
@@ -310,7 +311,7 @@ class Connection(Conversation):
         if phase is Phase.READY:
             if is_client and tag not in _UNASKED:
                 self._refuse_reply(kind.name, RemoteProtocolError)
-        elif tag not in _EXPECTED[phase]:
+        elif tag not in _EXPECTED[self._role][phase]:
             raise RemoteProtocolError(f"{kind.name} may not come when {phase.value}")
         elif is_client and phase in AUTHENTICATING and length > _MAX_LENGTH_BEFORE_AUTHENTICATION:
             self._refuse_length(kind, length, _MAX_LENGTH_BEFORE_AUTHENTICATION)
