@@ -21,7 +21,7 @@ pool's size and the state of the server allow.
 from __future__ import annotations
 
 from math import inf
-from typing import TypeVar
+from typing import TypeVar, assert_never
 
 from pgproto._pool._actions import Check, Grant, Hook, Open
 from pgproto._pool._faults import Blame, blame, describe
@@ -99,12 +99,11 @@ class Engine(Ledger[S, W]):
             case Blame.HOOK:
                 self._refuse_first(error)
                 self._refuse_warm_ups(error)
-            case Blame.SETTINGS if not self._established():
-                while self._waiting:
-                    self._refuse_first(error)
-                self._refuse_warm_ups(error)
             case Blame.SETTINGS:
-                pass  # those sessions that there are will serve everybody in time
+                if not self._established():  # else those that there are will serve everybody in time
+                    self._refuse_all(error)
+            case _ as never:
+                assert_never(never)
 
     def _end_warm_ups(self) -> None:
         if self._warm_ups and self._established() >= self._min_size:
@@ -143,15 +142,18 @@ class Engine(Ledger[S, W]):
     def _find(self, kind: TicketKind, now: float) -> Slot[S] | None:
         """A session that can be lent at once, if there is one; else prepare as many as are waited for."""
         idle = self._idle
-        while idle and not self._fit(idle[-1], now):
-            self._retire(idle.pop(), now)
-        if idle and now < idle[-1].ready_until and not self._runs_before_acquire:
-            return idle.pop()
-        if kind is TicketKind.SHARED and (slot := self._find_shared(now)) is not None:
-            return slot
-        while idle and self._counts[SlotState.PREPARING] < len(self._waiting):
-            self._prepare(idle.pop(), now)
-        return None
+        shared = self._find_shared(now) if kind is TicketKind.SHARED else None
+        while idle:
+            slot = idle[-1]
+            if not self._fit(slot, now):
+                self._retire(idle.pop(), now)
+            elif now < slot.ready_until and not self._runs_before_acquire:
+                return idle.pop()
+            elif shared is None and self._counts[SlotState.PREPARING] < len(self._waiting):
+                self._prepare(idle.pop(), now)
+            else:
+                break
+        return shared
 
     def _find_shared(self, now: float) -> Slot[S] | None:
         """A session with room for one more one-shot request: each in its turn, so that all have as many."""
@@ -160,22 +162,18 @@ class Engine(Ledger[S, W]):
             slot = ring[0]
             room = slot.shared and slot.holders < self._config.multiplex
             if room and now < slot.expires_at and not slot.changed:
-                ring.rotate(-1)
                 return slot
             ring.popleft().listed = False
         return None
 
     def _prepare(self, slot: Slot[S], now: float) -> None:
         """Make an idle session ready to be lent; it is not in the stack any more."""
+        self._move(slot, SlotState.PREPARING)
         if now < slot.ready_until:
-            self._move(slot, SlotState.PREPARING)
             self._run_hook(slot, Hook.BEFORE_ACQUIRE, now)
-        elif self._fit(slot, now):
-            self._move(slot, SlotState.PREPARING)
+        else:
             self._counters.checks_num += 1
             self._begin(slot, Check(slot), self._config.check_timeout, now)
-        else:
-            self._retire(slot, now)
 
     def _offer(self, slot: Slot[S], now: float) -> None:
         """A session is ready: it goes to the first in the queue, or rests."""
@@ -218,7 +216,7 @@ class Engine(Ledger[S, W]):
         ticket.state = TicketState.LEASED
         ticket.slot = slot
         ticket.leased_at = now
-        self._leases[ticket] = None
+        self._leases[ticket] = slot
         if self._leak_after < inf:
             self._want(now + self._leak_after)
         if slot.state is not SlotState.LEASED:
@@ -233,16 +231,15 @@ class Engine(Ledger[S, W]):
             if not slot.listed:
                 slot.listed = True
                 self._ring.append(slot)
+            elif self._ring[0] is slot:
+                self._ring.rotate(-1)
 
     def _unlease(self, ticket: Ticket[S, W], state: TicketState) -> Slot[S] | None:
         """End the lease; returns its slot if nobody else has it."""
-        slot = ticket.slot
+        slot = self._leases.pop(ticket)
         ticket.state = state
         ticket.slot = None
-        del self._leases[ticket]
         self._leaked.discard(ticket)
-        if slot is None:
-            return None
         slot.holders -= 1
         if slot.holders:
             self._crowd -= 1

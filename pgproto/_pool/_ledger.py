@@ -1,8 +1,9 @@
 """The lowest floor of the pool machine: its state, and how slots and tickets end.
 
-The machine is one class in four floors, each of which only knows those below it:
+The machine is one class in five floors, each of which only knows those below it:
 
     PoolMachine   the inputs                                          _machine.py
+    Gauges        what can be seen                                    _gauges.py
     Upkeep        what follows when a step is done, or a time comes   _upkeep.py
     Engine        opening sessions, and giving them to who waits      _engine.py
     Ledger        the accounts                                        _ledger.py
@@ -63,11 +64,11 @@ class Ledger(Generic[S, W]):
         self._idle: list[Slot[S]] = []
         # Sessions with room for one-shot requests, and some that had it once: whoever looks clears them away.
         self._ring: deque[Slot[S]] = deque()
-        self._crowd = 0  # one-shot requests that came to a session that others had already
+        self._crowd: int = 0  # one-shot requests that came to a session that others had already
         self._queue: Queue[S, W] = Queue()
         self._waiting = self._queue.order
         self._warm_ups: list[Ticket[S, W]] = []
-        self._leases: dict[Ticket[S, W], None] = {}  # in the order in which they began
+        self._leases: dict[Ticket[S, W], Slot[S]] = {}  # in the order in which they began
         self._leaked: set[Ticket[S, W]] = set()
         self._counts = [0] * len(SlotState)  # of the slots in each state
         self._opener = Opener(config.max_connecting, config.first_delay, config.longest_delay, random)
@@ -175,32 +176,22 @@ class Ledger(Generic[S, W]):
         """None of the present sessions is lent again; those that are being opened are given up."""
         self._generation += 1
         for slot in list(self._slots):
-            match slot.state:
-                case SlotState.CLOSING:
-                    pass
-                case SlotState.OPENING:
-                    self._force(slot)
-                case SlotState.IDLE:
-                    slot.spoil(broken=False)
-                    self._retire(slot, now)
-                case _:
-                    slot.spoil(broken=False)
-        self._idle.clear()
+            if slot.state is SlotState.OPENING:
+                self._force(slot)
+            slot.spoil(broken=False)
+        while self._idle:
+            self._retire(self._idle.pop(), now)
 
     def _weigh(self, slot: Slot[S], error: BaseException | None, now: float, *, closed: bool = False) -> None:
         """Draw the consequences of what happened on a session, short of closing it."""
-        match fate(error):
-            case Fate.KEEP:
-                pass
-            case Fate.DESTROY:
-                closed = True
-            case Fate.RETIRE_GENERATION:
-                slot.spoil(broken=False)
-                if slot.generation == self._generation:
-                    self._retire_generation(now)
-                    self._opener.start_slowly()
-        if closed:
+        verdict = fate(error)
+        if closed or verdict is Fate.DESTROY:
             slot.spoil(broken=True)
+        if verdict is Fate.RETIRE_GENERATION:
+            slot.spoil(broken=False)
+            if slot.generation == self._generation:
+                self._retire_generation(now)
+                self._opener.start_slowly()
 
     def _weigh_report(self, slot: Slot[S], report: Report, now: float) -> None:
         self._weigh(slot, report.error, now, closed=report.closed or report.status not in ("I", "T", "E"))
@@ -243,8 +234,9 @@ class Ledger(Generic[S, W]):
     def _situation(self, now: float) -> str:
         """What a caller who got no session has to know about the pool."""
         parts = [
-            f"{len(self._slots)} of at most {self._max_size} sessions exist, {self._counts[SlotState.LEASED]} in use",
-            f"{len(self._waiting)} callers waiting",
+            f"size {len(self._slots)} of at most {self._max_size}",
+            f"{self._counts[SlotState.LEASED]} in use",
+            f"{len(self._waiting)} waiting",
         ]
         if opening := self._counts[SlotState.OPENING]:
             parts.append(f"{opening} being opened")

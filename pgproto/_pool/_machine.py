@@ -52,11 +52,11 @@ from typing import TypeVar
 
 from pgproto._pool._actions import Action, Closed, Step
 from pgproto._pool._config import PoolConfig, check_sizes
+from pgproto._pool._gauges import Gauges
 from pgproto._pool._ledger import Phase, or_inf
 from pgproto._pool._recycling import CLEAN, LOST, Report
 from pgproto._pool._slots import Slot, SlotState, Ticket, TicketKind, TicketState
-from pgproto._pool._status import PoolStatus, SessionStatus, bucket
-from pgproto._pool._upkeep import Upkeep
+from pgproto._pool._status import bucket
 from pgproto.errors import PoolClosed, PoolTimeout
 
 __all__ = ["PoolMachine"]
@@ -70,7 +70,7 @@ _IDLE = SlotState.IDLE
 _IN_USE = SlotState.LEASED
 
 
-class PoolMachine(Upkeep[S, W]):
+class PoolMachine(Gauges[S, W]):
     """A pool of sessions of type `S`, for callers who wait for something of type `W`.
 
     `now` is always the monotonic clock, in seconds, and never goes back; `random` returns numbers from 0 up
@@ -105,9 +105,10 @@ class PoolMachine(Upkeep[S, W]):
         self._refresh()
         ticket = self._ticket(TicketKind.WARM_UP, now, timeout)
         self._warm_ups.append(ticket)
-        self._queue.watch(ticket)
-        self._want(ticket.deadline)
         self._end_warm_ups()
+        if ticket.state is TicketState.WAITING:
+            self._queue.watch(ticket)
+            self._want(ticket.deadline)
         self._settle(now)
         return ticket
 
@@ -167,7 +168,8 @@ class PoolMachine(Upkeep[S, W]):
         ]
         pause = within / max(1, len(slots))
         for place, slot in enumerate(slots):
-            slot.renew_at = min(slot.renew_at, now + place * pause)
+            # Half a pause for the predecessor to leave, and half to open the successor.
+            slot.renew_at = min(slot.renew_at, now + (place + 0.5) * pause)
             slot.expires_at = min(slot.expires_at, now + (place + 1) * pause)
             slot.ready_until = min(slot.ready_until, slot.expires_at)
         self.tick(now)
@@ -229,13 +231,12 @@ class PoolMachine(Upkeep[S, W]):
         self._queue.join(ticket)
         if self._idle or len(self._slots) < self._max_size or self._shedder is not None:
             self._settle(now)
-        if ticket.state is TicketState.WAITING:
-            if (refusal := self._immediate_refusal(ticket, now)) is not None:
-                self._queue.leave(ticket)
-                ticket.state = TicketState.ENDED
-                self._counters.requests_errors += 1
-                raise refusal
-            self._want(ticket.deadline)
+        if (refusal := self._immediate_refusal(ticket, now)) is not None:
+            self._queue.leave(ticket)
+            ticket.state = TicketState.ENDED
+            self._counters.requests_errors += 1
+            raise refusal
+        self._want(ticket.deadline)
 
     def _immediate_refusal(self, ticket: Ticket[S, W], now: float) -> PoolTimeout | None:
         most = self._config.max_waiting
@@ -375,69 +376,7 @@ class PoolMachine(Upkeep[S, W]):
             self._retire(slot, now)
         self._settle(now)
 
-    # --- Looking at it -----------------------------------------------------------------------------------
-
-    def status(self, now: float) -> PoolStatus:
-        """The pool at this instant; all numbers fit together."""
-        counts, counters = self._counts, self._counters
-        waits = list(counters.wait_histogram)
-        waits[0] += counters.requests_num - counters.requests_queued  # these did not wait at all
-        return PoolStatus(
-            size=len(self._slots),
-            idle=counts[SlotState.IDLE],
-            in_use=counts[SlotState.LEASED],
-            opening=counts[SlotState.OPENING],
-            resetting=counts[SlotState.RESETTING] + counts[SlotState.PREPARING],
-            closing=counts[SlotState.CLOSING],
-            waiting=len(self._waiting),
-            min_size=self._min_size,
-            max_size=self._max_size,
-            holders=len(self._leases),
-            longest_held=self._longest_held(now),
-            generation=self._generation,
-            closed=self._phase in (Phase.CLOSING, Phase.CLOSED),
-            last_error=self._last_error,
-            retry_in=max(0.0, self._opener.retry_at - now),
-            requests_num=counters.requests_num,
-            requests_queued=counters.requests_queued,
-            requests_wait_ms=int(counters.requests_wait_s * 1000),
-            requests_errors=counters.requests_errors,
-            requests_timeouts=counters.requests_timeouts,
-            requests_shed=counters.requests_shed,
-            requests_abandoned=counters.requests_abandoned,
-            returns_num=counters.returns_num,
-            returns_bad=counters.returns_bad,
-            usage_ms=int(counters.usage_s * 1000),
-            connections_num=counters.connections_num,
-            connections_ms=int(counters.connections_s * 1000),
-            connections_errors=counters.connections_errors,
-            connections_lost=counters.connections_lost,
-            connections_expired=counters.connections_expired,
-            connections_idled=counters.connections_idled,
-            checks_num=counters.checks_num,
-            checks_errors=counters.checks_errors,
-            resets_num=counters.resets_num,
-            resets_errors=counters.resets_errors,
-            hooks_errors=counters.hooks_errors,
-            leaks_num=counters.leaks_num,
-            wait_histogram=tuple(waits),
-            usage_histogram=tuple(counters.usage_histogram),
-        )
-
-    def sessions(self, now: float) -> list[SessionStatus]:
-        """Each session at this instant, the oldest first."""
-        return [
-            SessionStatus(
-                number=slot.number,
-                state=slot.state.name.lower(),
-                generation=slot.generation,
-                age=None if slot.opened_at is None else now - slot.opened_at,
-                uses=slot.uses,
-                unused=None if slot.last_used_at is None else now - slot.last_used_at,
-                holders=slot.holders,
-            )
-            for slot in self._slots
-        ]
+    # --- Small things ------------------------------------------------------------------------------------
 
     def _ticket(self, kind: TicketKind, now: float, timeout: float | None) -> Ticket[S, W]:
         return Ticket(kind, now, or_inf(self._config.acquire_timeout) if timeout is None else timeout)

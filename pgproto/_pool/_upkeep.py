@@ -127,8 +127,7 @@ class Upkeep(Engine[S, W]):
         if isinstance(step, Open | Check | Reset | RunHook):
             what = step.hook.value if isinstance(step, RunHook) else _NAMES[type(step)]
             self._account_for(slot, step, TimeoutError(f"{what} took too long"), now)
-        if slot.state is not SlotState.GONE:
-            self._force(slot)
+        self._force(slot)
 
     def _leftover(self, step: Step[S], report: Report) -> Error | None:
         """What is wrong with a session after a step that went well."""

@@ -1,8 +1,8 @@
-"""A world for the pool machine: clients, sessions and a clock, and what must be true of them at every instant.
+"""A world for the pool machine: callers, sessions and a clock, and what must be true of them at any time.
 
-The world carries out the machine's actions as a transport would, but lets a test decide when a step is done and
-how it went. It keeps its own record of each session, from nothing but what it did to it itself, so it does not
-take the machine's word for anything.
+The world carries out the machine's actions as a transport would, but lets a test decide when a step is done
+and how it went. It keeps its own record of each session, from nothing but what it did to it itself, so it
+does not take the machine's word for anything.
 """
 
 from __future__ import annotations
@@ -119,7 +119,6 @@ class World:
                 case ReportLeak(ticket):
                     self.leaks.append(ticket)
                 case WakeAt(time):
-                    assert time < self.wake, "asks to be woken later than it has to be"
                     self.wake = time
                 case Closed():
                     self.closed = True
@@ -264,19 +263,18 @@ class World:
 
     # --- What befalls sessions ---------------------------------------------------------------------------
 
-    def finish(
-        self, slot: Slot[Record], error: BaseException | None = None, report: Report = CLEAN
-    ) -> None:
+    def finish(self, slot: Slot[Record], error: BaseException | None = None, report: Report = CLEAN) -> None:
         """What is under way on a slot is done."""
         step = self.steps.pop(slot)
         record = self.records[slot]
-        if isinstance(step, Close) or (error is not None and isinstance(step, Open)):
-            del self.records[slot]
-        elif error is not None and is_hook(step, Hook.BEFORE_CONNECT):
+        connecting = isinstance(step, Open) or is_hook(step, Hook.BEFORE_CONNECT)
+        if isinstance(step, Close) or (error is not None and connecting):
             del self.records[slot]
         elif isinstance(step, Open):
             record.born = self.now
             slot.session = record
+        elif error is None and is_hook(step, Hook.AFTER_CONNECT) and slot.state is SlotState.OPENING:
+            record.born = self.now  # a session's life begins when it can be used
         elif isinstance(step, Reset) and error is None:
             record.transaction = False
             record.changed = record.changed and not step.forgets_settings
@@ -349,7 +347,7 @@ class World:
             assert slot.holders == self.records[slot].lent_to
             assert (slot.state is SlotState.LEASED) == (slot.holders > 0)
             assert (slot.state in (SlotState.IDLE, SlotState.LEASED)) == (slot.step is None)
-        assert set(machine._leases) == set(self.holding)
+        assert machine._leases == self.holding
         crowd = len(self.holding) - status.in_use
         assert machine._crowd == crowd
         assert len(set(machine._idle)) == len(machine._idle)

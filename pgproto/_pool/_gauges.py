@@ -1,0 +1,81 @@
+"""The fourth floor of the pool machine: what can be seen of it."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from pgproto._pool._ledger import Phase
+from pgproto._pool._slots import SlotState
+from pgproto._pool._status import PoolStatus, SessionStatus
+from pgproto._pool._upkeep import Upkeep
+
+__all__ = ["Gauges"]
+
+S = TypeVar("S")
+W = TypeVar("W")
+
+
+class Gauges(Upkeep[S, W]):
+    """Reads off the accounts."""
+
+    def status(self, now: float) -> PoolStatus:
+        """The pool at this instant; all numbers fit together."""
+        counts, counters = self._counts, self._counters
+        waits = list(counters.wait_histogram)
+        waits[0] += counters.requests_num - counters.requests_queued  # these did not wait at all
+        return PoolStatus(
+            size=len(self._slots),
+            idle=counts[SlotState.IDLE],
+            in_use=counts[SlotState.LEASED],
+            opening=counts[SlotState.OPENING],
+            resetting=counts[SlotState.RESETTING] + counts[SlotState.PREPARING],
+            closing=counts[SlotState.CLOSING],
+            waiting=len(self._waiting),
+            min_size=self._min_size,
+            max_size=self._max_size,
+            holders=len(self._leases),
+            longest_held=self._longest_held(now),
+            generation=self._generation,
+            closed=self._phase in (Phase.CLOSING, Phase.CLOSED),
+            last_error=self._last_error,
+            retry_in=max(0.0, self._opener.retry_at - now),
+            requests_num=counters.requests_num,
+            requests_queued=counters.requests_queued,
+            requests_wait_ms=int(counters.requests_wait_s * 1000),
+            requests_errors=counters.requests_errors,
+            requests_timeouts=counters.requests_timeouts,
+            requests_shed=counters.requests_shed,
+            requests_abandoned=counters.requests_abandoned,
+            returns_num=counters.returns_num,
+            returns_bad=counters.returns_bad,
+            usage_ms=int(counters.usage_s * 1000),
+            connections_num=counters.connections_num,
+            connections_ms=int(counters.connections_s * 1000),
+            connections_errors=counters.connections_errors,
+            connections_lost=counters.connections_lost,
+            connections_expired=counters.connections_expired,
+            connections_idled=counters.connections_idled,
+            checks_num=counters.checks_num,
+            checks_errors=counters.checks_errors,
+            resets_num=counters.resets_num,
+            resets_errors=counters.resets_errors,
+            hooks_errors=counters.hooks_errors,
+            leaks_num=counters.leaks_num,
+            wait_histogram=tuple(waits),
+            usage_histogram=tuple(counters.usage_histogram),
+        )
+
+    def sessions(self, now: float) -> list[SessionStatus]:
+        """Each session at this instant, the oldest first."""
+        return [
+            SessionStatus(
+                number=slot.number,
+                state=slot.state.name.lower(),
+                generation=slot.generation,
+                age=None if slot.opened_at is None else now - slot.opened_at,
+                uses=slot.uses,
+                unused=None if slot.last_used_at is None else now - slot.last_used_at,
+                holders=slot.holders,
+            )
+            for slot in self._slots
+        ]
