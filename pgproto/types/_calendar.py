@@ -9,6 +9,7 @@ other and with the `date` or `datetime` of their kind, and `str()` gives Postgre
 from __future__ import annotations
 
 import re
+from abc import abstractmethod
 from datetime import UTC, date, datetime, timedelta
 from typing import ClassVar, Final, Literal, TypeAlias
 
@@ -116,14 +117,14 @@ class _Moment(Value):
 
     __slots__ = ()
 
+    @abstractmethod
     def key(self) -> _Key:
         """How infinite it is, and the count."""
-        raise NotImplementedError
 
     @classmethod
+    @abstractmethod
     def _key_of(cls, other: object) -> _Key | None:
         """The key of another value of the same kind, None for anything else."""
-        raise NotImplementedError
 
     def __lt__(self, other: object) -> bool:
         key = self._key_of(other)

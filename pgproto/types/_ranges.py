@@ -32,7 +32,7 @@ from pgproto.types._codec import (
     wrong_value,
 )
 from pgproto.types._guards import is_list_or_tuple
-from pgproto.types._row_text import FIELD, field_text, unquoted
+from pgproto.types._row_text import FIELD, field_of, field_text
 from pgproto.types._text_form import text_form
 from pgproto.types._value import Value, slot_setter
 
@@ -163,23 +163,18 @@ def _parse_range(name: str, data: bytes, position: int, decode: Decode) -> tuple
     """The range that begins at this byte, and where it ends."""
     if data.startswith(b"empty", position):
         return Range(empty=True), position + 5
-    start = data[position : position + 1]
     lower = FIELD.match(data, position + 1)
-    if start in (b"[", b"(") and lower is not None and data[lower.end() : lower.end() + 1] == b",":
-        upper = FIELD.match(data, lower.end() + 1)
-        end = b"" if upper is None else data[upper.end() : upper.end() + 1]
-        if upper is not None and end in (b"]", b")"):
-            first, last = _bound(lower, decode), _bound(upper, decode)
-            if (start == b"[" and first is None) or (end == b"]" and last is None):
-                raise malformed(name, f"a bound that is not there is included: {shortened(data)}")
-            return Range(first, last, _BOUNDS[start == b"[", end == b"]"]), upper.end() + 1
-    raise malformed(name, f"no range at byte {position}: {shortened(data)}")
-
-
-def _bound(match: re.Match[bytes], decode: Decode) -> object:
-    if match[1] is not None:
-        return decode(unquoted(match[1]))
-    return decode(match[2]) if match[2] else None
+    comma = position + 1 if lower is None else lower.end()
+    upper = FIELD.match(data, comma + 1)
+    end = comma + 1 if upper is None else upper.end()
+    marks = data[position : position + 1], data[comma : comma + 1], data[end : end + 1]
+    if marks[0] not in (b"[", b"(") or marks[1] != b"," or marks[2] not in (b"]", b")"):
+        raise malformed(name, f"no range at byte {position}: {shortened(data)}")
+    lower_included, upper_included = marks[0] == b"[", marks[2] == b"]"
+    if (lower_included and lower is None) or (upper_included and upper is None):
+        raise malformed(name, f"a bound that is not there is included: {shortened(data)}")
+    first, last = (None if match is None else decode(field_of(match)) for match in (lower, upper))
+    return Range(first, last, _BOUNDS[lower_included, upper_included]), end + 1
 
 
 def _checked_range(name: str, value: object) -> Range:

@@ -234,7 +234,7 @@ class TypeRegistry:
                 return dataclasses.replace(parts[0], oid=oid, name=name)
             case "enum":
                 return text_codec(oid, name, BINARY)
-            case "base":
+            case _:
                 factory = EXTENSION_CODECS.get((known.extension or "", known.name))
                 return text_codec(oid, name, TEXT) if factory is None else factory(oid, name)
 

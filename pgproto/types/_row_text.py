@@ -11,14 +11,14 @@ from collections.abc import Iterable
 
 from pgproto.types._codec import malformed, shortened
 
-__all__ = ["FIELD", "field_text", "parse_row", "row_text", "unquoted"]
+__all__ = ["FIELD", "field_of", "field_text", "parse_row", "row_text"]
 
 _BARE = re.compile(rb"[A-Za-z0-9_.+:-]+")
 _SPECIAL = re.compile(rb'(["\\])')
 _ESCAPED = re.compile(rb'""|\\(.)', re.DOTALL)
 
-FIELD = re.compile(rb'"((?:[^"\\]|""|\\.)*)"|([^"\\,()\[\]]*)', re.DOTALL)
-"""A field: quoted, or bare and perhaps empty."""
+FIELD = re.compile(rb'"((?:[^"\\]|""|\\.)*)"|([^"\\,()\[\]]+)', re.DOTALL)
+"""A field that is there, quoted or bare."""
 
 
 def field_text(text: bytes) -> bytes:
@@ -26,7 +26,7 @@ def field_text(text: bytes) -> bytes:
     return text if _BARE.fullmatch(text) else b'"' + _SPECIAL.sub(rb"\1\1", text) + b'"'
 
 
-def unquoted(text: bytes) -> bytes:
+def _unquoted(text: bytes) -> bytes:
     """What is between the outer quotes, with the inner ones and the backslashes single again."""
     return _ESCAPED.sub(lambda match: match[1] or b'"', text)
 
@@ -34,6 +34,11 @@ def unquoted(text: bytes) -> bytes:
 def row_text(fields: Iterable[bytes | None]) -> bytes:
     """The text form of a row of these fields, None for NULL."""
     return b"(" + b",".join([b"" if field is None else field_text(field) for field in fields]) + b")"
+
+
+def field_of(match: re.Match[bytes]) -> bytes:
+    """The text of a field that `FIELD` found."""
+    return _unquoted(match[1]) if match[2] is None else match[2]
 
 
 def parse_row(name: str, data: bytes) -> list[bytes | None]:
@@ -44,13 +49,8 @@ def parse_row(name: str, data: bytes) -> list[bytes | None]:
         raise malformed(name, f"no row: {shortened(data)}")
     while True:
         match = FIELD.match(data, position)
-        if match is None:
-            raise malformed(name, f"no row at byte {position}: {shortened(data)}")
-        position = match.end()
-        if match[1] is not None:
-            fields.append(unquoted(match[1]))
-        else:
-            fields.append(match[2] or None)
+        fields.append(None if match is None else field_of(match))
+        position = position if match is None else match.end()
         mark = data[position : position + 1]
         position += 1
         if mark == b")" and position == len(data):

@@ -98,56 +98,54 @@ def _item(data: bytes, start: int) -> tuple[_Item, int]:
     raise malformed("tsquery", f"no item at byte {start}: {shortened(data)}")
 
 
-@dataclass(slots=True)
-class _Node:
-    item: _Item
-    left: _Node | None = None
-    right: _Node | None = None
+@dataclass(frozen=True, slots=True)
+class _Branch:
+    operator: _Operator
+    left: _Tree | None
+    """None for the one operator that has one operand."""
+    right: _Tree
 
 
-def _tree(items: list[_Item]) -> _Node | None:
+_Tree: TypeAlias = "_Word | _Branch"
+
+
+def _tree(items: list[_Item]) -> _Tree | None:
     """The tree of the items; None if there are none."""
-    stack: list[_Node] = []
+    stack: list[_Tree] = []
     for item in reversed(items):
-        node = _Node(item)
-        if isinstance(item, _Operator):
-            if len(stack) < item.operands:
-                raise malformed("tsquery", "an operator lacks an operand")
-            node.right = stack.pop()
-            if item.operands == 2:
-                node.left = stack.pop()
-        stack.append(node)
+        if isinstance(item, _Word):
+            stack.append(item)
+            continue
+        if len(stack) < item.operands:
+            raise malformed("tsquery", "an operator lacks an operand")
+        right = stack.pop()
+        stack.append(_Branch(item, stack.pop() if item.operands == 2 else None, right))
     if len(stack) > 1:
         raise malformed("tsquery", "words without an operator between them")
     return stack[0] if stack else None
 
 
-def _infix(tree: _Node | None) -> str:
+def _infix(tree: _Tree | None) -> str:
     """The text form, with parentheses where PostgreSQL puts them."""
     parts: list[str] = []
-    # What is still to be written: texts, and nodes with the priority of what they are in.
-    pending: list[str | tuple[_Node, int, bool]] = [] if tree is None else [(tree, 0, False)]
+    # What is still to be written: texts, and trees with the priority of what they are in.
+    pending: list[str | tuple[_Tree, int, bool]] = [] if tree is None else [(tree, 0, False)]
     while pending:
         step = pending.pop()
         if isinstance(step, str):
             parts.append(step)
             continue
-        node, outer, behind_phrase = step
-        item = node.item
-        if isinstance(item, _Word):
-            parts.append(str(item))
+        part, outer, behind_phrase = step
+        if isinstance(part, _Word):
+            parts.append(str(part))
             continue
-        priority = _PRIORITY[item.number]
-        is_phrase = item.number == _PHRASE
-        enclosed = priority < outer or (is_phrase and behind_phrase)
-        steps: list[str | tuple[_Node, int, bool]] = ["( "] if enclosed else []
-        if node.left is not None:
-            steps.append((node.left, priority, False))
-        steps.append(str(item))
-        if node.right is not None:
-            steps.append((node.right, priority, is_phrase))
-        if enclosed:
-            steps.append(" )")
+        priority = _PRIORITY[part.operator.number]
+        is_phrase = part.operator.number == _PHRASE
+        steps: list[str | tuple[_Tree, int, bool]] = [str(part.operator), (part.right, priority, is_phrase)]
+        if part.left is not None:
+            steps.insert(0, (part.left, priority, False))
+        if priority < outer or (is_phrase and behind_phrase):
+            steps = ["( ", *steps, " )"]
         pending.extend(reversed(steps))
     return "".join(parts)
 

@@ -140,6 +140,13 @@ def test_says_which_bound_is_wrong() -> None:
         INT4.encode(Range(1, "x"))
 
 
+def test_too_deep() -> None:
+    for codec in (INT4, builtin("int4multirange")):
+        assert codec.decode_nested is not None
+        with pytest.raises(DataError, match="nested more than 64 deep"):
+            codec.decode_nested(b"\x01", 65)
+
+
 @pytest.mark.parametrize("value", [Range(1, 2), "{}", 5, {Range(1, 2)}])
 def test_multirange_refuses_other_values(value: object) -> None:
     with pytest.raises(DataError, match="as int4multirange: it takes a Multirange, or a list of Range"):
