@@ -8,11 +8,10 @@ import threading
 from collections.abc import Generator, Iterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.contract.faces import FACES, Connect, Face, Session
+from tests.contract.faces import ALL, FACES, Connect, Face, Session
 from tests.contract.observer import Observer
 from tests.support.faulty_proxy import FaultyProxy
 from tests.support.servers import Server, Unavailable
@@ -22,16 +21,12 @@ __all__: list[str] = []
 _NEEDS = {"uvloop": "uvloop", "trio": "trio"}
 
 
-def _face(name: str) -> Any:
-    needed = _NEEDS.get(name)
-    missing = needed is not None and importlib.util.find_spec(needed) is None
-    marks = [pytest.mark.skip(reason=f"{needed} is not installed")] if missing else []
-    return pytest.param(name, marks=marks)
-
-
-@pytest.fixture(params=[_face(name) for name in FACES])
+@pytest.fixture(params=ALL)
 def face(request: pytest.FixtureRequest) -> Face:
     """The transport under test."""
+    needed = _NEEDS.get(request.param)
+    if needed is not None and importlib.util.find_spec(needed) is None:
+        pytest.skip(f"{needed} is not installed")
     return FACES[request.param]()
 
 

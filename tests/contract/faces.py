@@ -24,7 +24,7 @@ import pgproto_asyncio
 import pgproto_blocking
 from pgproto._verbs import _async, _async_scopes, _async_session
 
-__all__ = ["FACES", "Connect", "Face", "Job", "LoopFace", "Session", "Tasks"]
+__all__ = ["ALL", "FACES", "LOOPS", "SWIFT", "Connect", "Face", "Job", "LoopFace", "Session", "Tasks"]
 
 T = TypeVar("T")
 
@@ -301,4 +301,10 @@ FACES: dict[str, Callable[[], Face]] = {
     "uvloop": lambda: LoopFace("uvloop", "pgproto_asyncio", "asyncio", use_uvloop=True),
     "trio": lambda: LoopFace("trio", "pgproto_trio", "trio"),
     "blocking": BlockingFace,
+    "swift-asyncio": lambda: LoopFace("asyncio", "pgproto_asyncio", "asyncio"),
 }
+ALL = ("asyncio", "uvloop", "trio", "blocking")
+LOOPS = ("asyncio", "uvloop", "trio")
+"""Where a caller can be cancelled."""
+SWIFT = ("swift-asyncio", "uvloop", "trio", "blocking")
+"""For tests of volume: without asyncio's debug mode, which takes ten times as long."""

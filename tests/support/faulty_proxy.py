@@ -11,6 +11,7 @@ It runs in a thread of its own, so it works whatever the test waits with.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import struct
 import threading
@@ -60,7 +61,8 @@ class Link:
         for writer in (self.client, self.server):
             if reset:
                 opened: socket.socket = writer.get_extra_info("socket")
-                opened.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+                with contextlib.suppress(OSError):
+                    opened.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
                 writer.transport.abort()
             else:
                 writer.close()
