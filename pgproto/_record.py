@@ -21,18 +21,19 @@ class Record(tuple[Any, ...]):
     """One row: a tuple of its values, which can be had by the names of their columns too.
 
     It is equal to a tuple of the same values, hashes, unpacks, iterates and slices like one, and ``in`` looks
-    for a value. ``record["id"]`` and ``record.id`` are the value of a column; where the attribute is a method
-    of tuples or records (``count``, ``index``, ``keys`` ...), only the brackets reach the column. Columns
-    with the same name are all there by position; by name one gets the last of them, as from a `dict`.
+    for a value. ``record["id"]`` and ``record.id`` are the value of a column. Only the brackets reach a
+    column that is called like a method of tuples or records (``count``, ``index``, ``keys`` ...), or whose
+    name begins with an underscore: Python and libraries look for such attributes of their own accord, and
+    what they find is not for a server to say. Columns with the same name are all there by position; by name
+    one gets the last of them, as from a `dict`.
 
     ``dict(record)`` works, and so does ``function(**record)``. Type checkers see `Any` for every value.
     """
 
     __slots__ = ()
 
-    # Double underscores on both sides: the chance of hiding a column of that name is the smallest.
-    __record_names__: ClassVar[tuple[str, ...]] = ()
-    __record_positions__: ClassVar[Mapping[str, int]] = {}
+    _names: ClassVar[tuple[str, ...]] = ()
+    _positions: ClassVar[Mapping[str, int]] = {}
 
     @overload
     def __getitem__(self, key: SupportsIndex | str, /) -> Any: ...
@@ -45,22 +46,18 @@ class Record(tuple[Any, ...]):
             IndexError: there is no such position.
             KeyError: there is no column of this name.
         """
-        if type(key) is str:
-            return _tuple_item(self, self.__record_positions__[key])
-        if isinstance(key, str):
-            return _tuple_item(self, self.__record_positions__[str(key)])
-        return _tuple_item(self, key)
+        return _tuple_item(self, self._positions[key] if isinstance(key, str) else key)
 
     def __getattr__(self, name: str) -> Any:
         # Python comes here only for what no class in the hierarchy has.
-        position = self.__record_positions__.get(name)
+        position = None if name.startswith("_") else self._positions.get(name)
         if position is None:
             raise AttributeError(f"the record has no column {name!r}", name=name, obj=self)
         return _tuple_item(self, position)
 
     def keys(self) -> tuple[str, ...]:
         """The names of the columns, in their order, as often as they occur."""
-        return self.__record_names__
+        return self._names
 
     def values(self) -> tuple[Any, ...]:
         """The values, as a plain tuple."""
@@ -68,29 +65,30 @@ class Record(tuple[Any, ...]):
 
     def items(self) -> tuple[tuple[str, Any], ...]:
         """Pairs of name and value, in the order of the columns."""
-        return tuple(zip(self.__record_names__, self, strict=True))
+        return tuple(zip(self._names, self, strict=True))
 
     def get(self, name: str, default: Any = None) -> Any:
         """The value of the column of this name, or ``default`` if there is none."""
-        position = self.__record_positions__.get(name)
+        position = self._positions.get(name)
         return default if position is None else _tuple_item(self, position)
 
     def asdict(self) -> dict[str, Any]:
         """The values by the names of their columns; of several with one name, the last."""
-        return dict(zip(self.__record_names__, self, strict=True))
+        return dict(zip(self._names, self, strict=True))
 
     def __repr__(self) -> str:
         fields = (
             f"{name if name.isidentifier() else repr(name)}={value!r}"
-            for name, value in zip(self.__record_names__, self, strict=True)
+            for name, value in zip(self._names, self, strict=True)
         )
         return f"Record({', '.join(fields)})"
 
     def __dir__(self) -> list[str]:
-        return sorted({*super().__dir__(), *filter(str.isidentifier, self.__record_names__)})
+        names = [name for name in self._names if name.isidentifier() and not name.startswith("_")]
+        return sorted({*super().__dir__(), *names})
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restore, (self.__record_names__, tuple(self))
+        return _restore, (self._names, tuple(self))
 
     def __getnewargs__(self) -> tuple[Any, ...]:
         return (tuple(self),)
@@ -109,8 +107,8 @@ def _new_type(names: tuple[str, ...]) -> type[Record]:
     members = {
         "__slots__": (),
         "__module__": __name__,
-        "__record_names__": names,
-        "__record_positions__": positions,
+        "_names": names,
+        "_positions": positions,
     }
     return type("Record", (Record,), members)
 

@@ -242,7 +242,10 @@ def spoiled(values: Sequence[bytes | None]) -> Iterator[bytes]:
         for number in NUMBERS:
             one = [*fields[:i], int4(number) + fields[i][4:], *fields[i + 1 :]]
             yield message(one)
-            for j in range(i + 1, len(fields)):
+            if -9 < number < 0:
+                # As if the value began before its own length had ended.
+                yield message([*fields[:i], int4(number), *fields[i + 1 :]], 0, number)
+            for j in range(i + 1, min(i + 3, len(fields))):
                 for other in NUMBERS:
                     yield message([*one[:j], int4(other) + fields[j][4:], *one[j + 1 :]])
     for count, length, more in product((-1, 0, 1, 256), range(-6, 7), (b"", b"\0", b"\xff" * 4, b"\0" * 4)):
