@@ -46,3 +46,12 @@ class Observer:
         """Whether a server process is executing pg_sleep()."""
         event = self.value("select wait_event from pg_stat_activity where pid = %s", process_id)
         return bool(event == "PgSleep")
+
+    def is_running(self, process_id: int, text: str) -> bool:
+        """Whether a server process has taken up a query with this text in it; it may only be parsing it."""
+        found = self.value(
+            "select state = 'active' and position(%s in query) > 0 from pg_stat_activity where pid = %s",
+            text,
+            process_id,
+        )
+        return found is True
