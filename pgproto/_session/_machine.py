@@ -269,7 +269,8 @@ class RequestMachine(Outbox):
 
     def new_statement_name(self) -> str:
         """What to call a statement that is introduced now; empty where names must not be used."""
-        return "" if self.unnamed_statements else self.statements.new_name()
+        named = self.statements.keeps and not self.unnamed_statements
+        return self.statements.new_name() if named else ""
 
     def new_savepoint_name(self) -> str:
         """A name that no savepoint of this session has had."""

@@ -178,6 +178,11 @@ class StatementCache:
     def __len__(self) -> int:
         return len(self._statements)
 
+    @property
+    def keeps(self) -> bool:
+        """Whether it keeps any statement at all."""
+        return self._capacity > 0
+
     def new_name(self) -> str:
         """A name that no statement has had."""
         self._counter += 1
@@ -193,7 +198,6 @@ class StatementCache:
     def add(self, statement: Statement) -> None:
         """Remember a statement; one too many is evicted."""
         if self._capacity == 0:
-            self._forget(statement)
             return
         old = self._statements.pop(statement.sql, None)
         if old is not None:
