@@ -2,7 +2,7 @@
 """Everything a developer of pgproto needs, from a fresh clone: python3 dev.py COMMAND
 
   demo [--dsn DSN]       see pgproto at work, on a PostgreSQL of its own or on yours
-  test [PYTEST ARGS]     run the tests, with real servers
+  test [PYTEST ARGS]     run the tests, with real servers; --all first: also those that take minutes
   check                  run the linters and type checkers
   bench NAME [ARGS]      measure, against other drivers too
   fuzz [--long]          feed it garbage, for seconds or for hours
@@ -243,8 +243,12 @@ def test(arguments: list[str]) -> int:
     if "PGPROTO_TEST_DSN" not in os.environ:
         # Before the tests and not from within them, so that the wait is seen for what it is.
         python("-m", "tests.support.with_server", "--fetch", *SERVERS)
+    together = ["--numprocesses=auto", "--dist=worksteal"]
     if not arguments:
-        arguments = ["--numprocesses=auto", "--dist=worksteal"]
+        say("leaving out what takes minutes: `python3 dev.py test --all` runs that too")
+        arguments = [*together, "-m", "not slow and not exhaustive"]
+    elif arguments[0] == "--all":
+        arguments = [*together, *arguments[1:]]
     # The order of sets is another in each run, the same in all processes of one, and can be had again.
     seed = os.environ.get("PYTHONHASHSEED") or str(random.randrange(2**32))
     say(f"PYTHONHASHSEED={seed}")
