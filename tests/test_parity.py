@@ -161,7 +161,7 @@ _DOCUMENTED = {
 
 
 def test_a_session_can_do_what_its_documentation_says() -> None:
-    assert _DOCUMENTED <= set(_public(pgproto_asyncio.Session))
+    assert set(_public(pgproto_asyncio.Session)) >= _DOCUMENTED
 
 
 def test_every_public_name_is_documented() -> None:
