@@ -10,6 +10,7 @@ from __future__ import annotations
 from pgproto import errors, messages
 from pgproto._config import parse_dsn
 from pgproto._connection import NEED_DATA, Connection, NeedData
+from pgproto._pool import PoolStatus
 from pgproto._record import Record
 from pgproto._session import CommandTag, Result, quote_ident
 
@@ -24,6 +25,7 @@ __all__ = [
     "CommandTag",
     "Connection",
     "NeedData",
+    "PoolStatus",
     "Record",
     "Result",
     "Role",

@@ -8,13 +8,14 @@ from pgproto._session._copy import CopyIn, CopyOut, copy_records_sql
 from pgproto._session._copy_format import RowStream
 from pgproto._session._core import ServerVersion, SessionCore
 from pgproto._session._cursor import Cursor
+from pgproto._session._handover import is_untouched, take_back
 from pgproto._session._lease import Lease
 from pgproto._session._machine import RequestMachine
 from pgproto._session._markers import Goodbye
 from pgproto._session._pipeline import PipelineResult
 from pgproto._session._reports import Notification, Subscription
 from pgproto._session._request import Request, Waitable
-from pgproto._session._simple import Result
+from pgproto._session._simple import Command, Result
 from pgproto._session._sql import quote_ident
 from pgproto._session._statement import PreparedStatement
 from pgproto._session._tag import CommandTag
@@ -22,6 +23,7 @@ from pgproto._session._transaction import TransactionScope
 
 __all__ = [
     "Batch",
+    "Command",
     "CommandTag",
     "CopyBlock",
     "CopyIn",
@@ -42,5 +44,7 @@ __all__ = [
     "TransactionScope",
     "Waitable",
     "copy_records_sql",
+    "is_untouched",
     "quote_ident",
+    "take_back",
 ]

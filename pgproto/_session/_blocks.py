@@ -18,11 +18,17 @@ __all__ = ["CopyBlock", "copy_block_of_context"]
 class CopyBlock:
     """The time between the beginning and the end of a block, in which a session copies."""
 
-    __slots__ = ("machine", "open")
+    __slots__ = ("_holder", "machine", "open")
 
     def __init__(self, machine: RequestMachine) -> None:
         self.machine = machine
         self.open = False
+        self._holder = machine.traces.holder
+
+    @property
+    def is_forgotten(self) -> bool:
+        """Whether the session is in other hands now: it was returned before the block had ended."""
+        return self._holder != self.machine.traces.holder
 
     def enter(self) -> None:
         """The caller's context, and what is started from it, is inside from now on."""
@@ -41,6 +47,6 @@ _BLOCKS: ContextVar[tuple[CopyBlock, ...]] = ContextVar("pgproto_copy_blocks", d
 def copy_block_of_context(machine: RequestMachine) -> CopyBlock | None:
     """The open block of a COPY on this session that the caller's context is inside of, if there is one."""
     for block in _BLOCKS.get():
-        if block.open and block.machine is machine:
+        if block.open and block.machine is machine and not block.is_forgotten:
             return block
     return None

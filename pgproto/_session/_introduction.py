@@ -144,6 +144,7 @@ def make_statement(
     columns: Sequence[m.FieldDescription],
 ) -> Statement:
     """The statement with the codecs that its types have in this session."""
+    machine.traces.see_text(sql)
     codec = machine.types.codec
     return Statement(
         sql,

@@ -31,6 +31,7 @@ from pgproto._session._reports import Callback, Reports
 from pgproto._session._request import Request
 from pgproto._session._statement import StatementCache
 from pgproto._session._timers import Timers
+from pgproto._session._traces import Traces
 from pgproto._session._waiting import WaitingRoom
 from pgproto._state import Step
 from pgproto.errors import (
@@ -98,6 +99,7 @@ class RequestMachine(Outbox):
         """Whether it ended in the orderly way, with Terminate."""
         self.reading_paused = False
         """Whether somebody must take what has come before the transport may read more."""
+        self.traces = Traces()
         self.remarks: list[str] = []
         """What a puzzled user would want to find in the log; the transport writes it there."""
         self._can_cancel = can_cancel
@@ -141,6 +143,8 @@ class RequestMachine(Outbox):
             )
             self._finish(request)
             return
+        if self.traces.texts and request.sql in self.traces.texts:
+            self.traces.changed = True
         timeout = self.command_timeout if request.timeout is None else request.timeout
         if timeout is not None:
             request.deadline = self.clock() + timeout
@@ -265,6 +269,18 @@ class RequestMachine(Outbox):
         for listener in self.reports.end(cause):
             self.stir(listener)
 
+    def give_up_all(self, error: BaseException) -> None:
+        """Nobody waits any more: what is not over comes to nothing, but what cleans up is still done."""
+        for request in self._waiting.clear_out():
+            request.error = error
+            self._finish(request)
+        for request in self._flight:
+            if not (request.done or request.abandoned or request.essential):
+                request.error = error
+                self.stir(request)
+                self.abandon(request)
+                request.done = True
+
     # What requests call, besides the methods of `Outbox`.
 
     def new_statement_name(self) -> str:
@@ -281,6 +297,7 @@ class RequestMachine(Outbox):
         """A statement has done its work: one that drops prepared statements makes all of them unknown."""
         if tag in _FORGETTING:
             self.statements.clear()
+        self.traces.see_tag(tag)
 
     def take_closes(self) -> tuple[bytes, tuple[Step, ...]]:
         """Close messages for evicted statements, to travel at the head of a group."""
@@ -368,6 +385,7 @@ class RequestMachine(Outbox):
         request = self._flight[0] if self._flight else None
         query = request.sql or None if request is not None else None
         error = PostgresError.from_fields(event.fields, query=query)
+        self.traces.see_error(error, self.reports.parameters)
         if event.fatal:
             self.fail(error)
         elif request is not None:

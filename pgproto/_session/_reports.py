@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from pgproto import messages as m
 from pgproto._session._request import Waitable
@@ -20,7 +20,7 @@ _MAX_PARAMETER_BYTES: Final = 64 * 1024
 MAX_WAITING_NOTIFICATIONS: Final = 10_000
 """How many notifications a subscriber may leave unread."""
 
-Callback = tuple[Callable[[PostgresError], object], PostgresError]
+Callback = tuple[Callable[[Any], object], BaseException]
 """A handler to call, and with what."""
 
 
@@ -49,12 +49,16 @@ class Subscription(Waitable):
 class Reports:
     """The server's side remarks in one session."""
 
-    __slots__ = ("callbacks", "notice_handlers", "parameters", "subscriptions")
+    __slots__ = ("callbacks", "end_handlers", "lasting", "notice_handlers", "parameters", "subscriptions")
 
     def __init__(self, parameters: Mapping[str, str]) -> None:
         self.parameters: dict[str, str] = dict(parameters)
         """Run-time parameters as last reported."""
         self.notice_handlers: list[Callable[[PostgresError], object]] = []
+        self.lasting = 0
+        """How many of them belong to the session itself, and not to whoever has it for a while."""
+        self.end_handlers: list[Callable[[BaseException], object]] = []
+        """Who wants to know when the session ends, and why."""
         self.callbacks: list[Callback] = []
         """Calls that are due."""
         self.subscriptions: dict[str, list[Subscription]] = {}
@@ -105,4 +109,14 @@ class Reports:
         for listener in listeners:
             listener.error = listener.error or error
         self.subscriptions.clear()
+        self.callbacks += [(handler, error) for handler in self.end_handlers]
+        self.end_handlers.clear()
+        return listeners
+
+    def leave(self, error: BaseException) -> list[Subscription]:
+        """Whoever listens stops, though the session goes on; returns all listeners."""
+        del self.notice_handlers[self.lasting :]
+        handlers, self.end_handlers = self.end_handlers, []
+        listeners = self.end(error)
+        self.end_handlers = handlers
         return listeners

@@ -70,6 +70,7 @@ class SimpleQuery(Request[list[Result]]):
 
     def begin(self, machine: RequestMachine) -> None:
         check_sql(self.sql)
+        machine.traces.see_text(self.sql)
         machine.write(self, m.Query(self.sql).encode(), (Step.QUERY,))
 
     def receive(self, machine: RequestMachine, message: m.Message) -> None:

@@ -101,6 +101,15 @@ class WaitingRoom:
             lease.ended = True
             self.lease = None
 
+    def clear_out(self) -> list[Request[object]]:
+        """Everybody goes, but for what must be done in any case; returns those who have gone."""
+        waiting = [request for request in self.leave() if not isinstance(request, LeaseTurn)]
+        for request in waiting:
+            if request.essential:
+                request.lease = None
+                self._everybody.append(request)
+        return [request for request in waiting if not request.essential]
+
     def leave(self) -> list[Request[object]]:
         """Everybody goes, because the session has ended."""
         leases = [request.turn for request in self._everybody if isinstance(request, LeaseTurn)]

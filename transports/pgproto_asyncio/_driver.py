@@ -12,6 +12,7 @@ import contextlib
 import inspect
 import logging
 import os
+import select
 import socket
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
@@ -51,6 +52,7 @@ class Driver(asyncio.Protocol):
         self._end_told = False
         self._timer: asyncio.TimerHandle | None = None
         self._closed = self._loop.create_future()
+        self._poller = select.poll()
 
     @property
     def clock(self) -> Callable[[], float]:
@@ -231,6 +233,7 @@ class Driver(asyncio.Protocol):
         """From now on the socket serves this session."""
         self._core = core
         self._machine = machine = core.machine
+        self._poller.register(self._expect_transport().get_extra_info("socket").fileno(), select.POLLIN)
         logger.debug("session %s: started", machine.process_id)
 
     async def perform(self, request: Request[R], lease: Lease | None = None) -> R:
@@ -265,6 +268,11 @@ class Driver(asyncio.Protocol):
             waitable.waiter = waiter = self._loop.create_future()
             await waiter
         waitable.stirred = False
+
+    @property
+    def has_unread(self) -> bool:
+        """Whether something has come that was not read yet, such as the end of the connection."""
+        return bool(self._poller.poll(0))
 
     def leave(self, request: Request[object]) -> None:
         """The caller waits for the request no more."""

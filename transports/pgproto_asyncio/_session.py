@@ -7,6 +7,7 @@ from types import TracebackType
 
 from pgproto._establishing import establish
 from pgproto._session import SessionCore
+from pgproto._verbs._async_lending import AsyncSocket
 from pgproto._verbs._async_session import AsyncSession
 from pgproto_asyncio._driver import Driver
 
@@ -18,7 +19,7 @@ class Session(AsyncSession):
 
     __slots__ = ("__weakref__", "_socket")
 
-    def __init__(self, driver: Driver, core: SessionCore) -> None:
+    def __init__(self, driver: AsyncSocket, core: SessionCore) -> None:
         super().__init__(driver, core)
         self._socket = driver
 

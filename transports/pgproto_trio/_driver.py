@@ -12,6 +12,7 @@ import inspect
 import logging
 import math
 import os
+import select
 import socket
 import ssl
 from collections.abc import Callable
@@ -52,6 +53,7 @@ class Driver:
         self._ended = trio.Event()
         self._timed = trio.Event()
         self._timed_until = math.inf
+        self._poller = select.poll()
 
     clock: Callable[[], float] = staticmethod(trio.current_time)
     """The clock of all deadlines, in seconds."""
@@ -180,6 +182,7 @@ class Driver:
         """From now on the socket serves this session, by tasks in this nursery."""
         self._core = core
         self._machine = machine = core.machine
+        self._poller.register(self._expect_socket().fileno(), select.POLLIN)
         nursery.start_soon(self._serve, machine)
         logger.debug("session %s: started", machine.process_id)
 
@@ -267,6 +270,11 @@ class Driver:
             waitable.waiter = trio.lowlevel.current_task()
             await trio.lowlevel.wait_task_rescheduled(leave)
         waitable.stirred = False
+
+    @property
+    def has_unread(self) -> bool:
+        """Whether something has come that was not read yet, such as the end of the connection."""
+        return bool(self._poller.poll(0))
 
     def leave(self, request: Request[object]) -> None:
         """The caller waits for the request no more."""

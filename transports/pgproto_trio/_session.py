@@ -9,6 +9,7 @@ import trio
 
 from pgproto._establishing import establish
 from pgproto._session import SessionCore
+from pgproto._verbs._async_lending import AsyncSocket
 from pgproto._verbs._async_session import AsyncSession
 from pgproto_trio._driver import Driver
 
@@ -20,7 +21,7 @@ class Session(AsyncSession):
 
     __slots__ = ("__weakref__", "_socket")
 
-    def __init__(self, driver: Driver, core: SessionCore) -> None:
+    def __init__(self, driver: AsyncSocket, core: SessionCore) -> None:
         super().__init__(driver, core)
         self._socket = driver
 

@@ -1,0 +1,36 @@
+"""A session passes from one holder to the next: what the first may have left, and how it is cleared away."""
+
+from __future__ import annotations
+
+from pgproto._session._machine import RequestMachine
+from pgproto.errors import LocalProtocolError
+
+__all__ = ["is_untouched", "take_back"]
+
+
+def is_untouched(machine: RequestMachine) -> bool:
+    """Whether the session is just as it was lent, as far as anybody can tell without asking the server."""
+    traces, reports = machine.traces, machine.reports
+    return not (
+        machine.status != "I"
+        or machine.failure is not None
+        or traces.changed
+        or traces.refusal is not None
+        or len(reports.notice_handlers) > reports.lasting
+        or reports.subscriptions
+        or not machine.is_idle
+    )
+
+
+def take_back(machine: RequestMachine) -> None:
+    """The holder has the session no more: what was asked for and is not over comes to nothing.
+
+    What is in flight is cancelled if that can be, and dropped when it comes; what cleans up is still done.
+    The transaction status stays what it is.
+    """
+    machine.traces.holder += 1
+    error = LocalProtocolError("the session was returned to the pool before this request was over")
+    machine.give_up_all(error)
+    for listener in machine.reports.leave(error):
+        machine.traces.changed = True
+        machine.stir(listener)

@@ -1,0 +1,152 @@
+"""What a pool lends on any event loop: a session for a while, and what cuts it off afterwards.
+
+The blocking twin of this module is `pgproto._verbs._blocking_lending`.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import Any, Generic, Protocol, TypeVar
+
+from pgproto import _effects as effects
+from pgproto._pool import Ticket
+from pgproto._session import Lease, Request, Waitable
+from pgproto._verbs._async import AsyncDriver
+from pgproto._verbs._async_session import AsyncSession
+from pgproto._verbs._pooling import misuse
+
+__all__ = ["AsyncAcquisition", "AsyncLoan", "AsyncPoolDriver", "AsyncSocket"]
+
+R = TypeVar("R")
+SessionT = TypeVar("SessionT", bound=AsyncSession)
+
+
+class AsyncSocket(AsyncDriver, Protocol):
+    """What a session needs of a transport."""
+
+    async def close(self, timeout: float) -> None:
+        """Let pending requests finish, say goodbye, and close, all within ``timeout`` seconds."""
+        ...
+
+    def abort(self) -> None:
+        """Close the socket at once."""
+        ...
+
+
+class AsyncPoolDriver(AsyncSocket, Protocol):
+    """What a pool needs of a transport."""
+
+    @property
+    def clock(self) -> Callable[[], float]:
+        """The clock of all deadlines."""
+        ...
+
+    @property
+    def has_unread(self) -> bool:
+        """Whether something has come that was not read yet."""
+        ...
+
+    async def run(self, flow: effects.Flow[R]) -> R:
+        """Carry out a flow."""
+        ...
+
+
+class AsyncLoan:
+    """What stands between a session that is lent and its driver: it is cut when the session is returned.
+
+    So who keeps a session, a transaction or a statement for too long cannot reach the next holder's.
+    """
+
+    __slots__ = ("_driver", "_forgotten", "ticket")
+
+    def __init__(
+        self,
+        driver: AsyncSocket,
+        ticket: Ticket[Any, Any] | None,
+        forgotten: Callable[[Ticket[Any, Any]], None] | None = None,
+    ) -> None:
+        self._driver: AsyncSocket | None = driver
+        self.ticket = ticket
+        self._forgotten = forgotten
+
+    def end(self) -> bool:
+        """Cut it; False if that was done before."""
+        was_open = self._driver is not None
+        self._driver = None
+        return was_open
+
+    def _expect(self) -> AsyncSocket:
+        driver, ticket = self._driver, self.ticket
+        if driver is None or (ticket is not None and ticket.slot is None):
+            raise misuse(ticket)
+        return driver
+
+    def perform(self, request: Request[R], lease: Lease | None = None) -> Any:
+        """As the driver's; what it returns is to be awaited."""
+        return self._expect().perform(request, lease)
+
+    def start(self, request: Request[object], lease: Lease | None = None) -> None:
+        """As the driver's."""
+        self._expect().start(request, lease)
+
+    def wait(self, waitable: Waitable) -> Any:
+        """As the driver's; what it returns is to be awaited."""
+        return self._expect().wait(waitable)
+
+    def leave(self, request: Request[object]) -> None:
+        """As the driver's; a request that was not over when the session was returned was left then."""
+        if self._driver is not None:
+            self._driver.leave(request)
+
+    def act(self, action: Callable[[], R]) -> R:
+        """As the driver's."""
+        return self._expect().act(action)
+
+    def close(self, timeout: float) -> Any:
+        """As the driver's; what it returns is to be awaited."""
+        return self._expect().close(timeout)
+
+    def abort(self) -> None:
+        """As the driver's."""
+        self._expect().abort()
+
+    def __del__(self) -> None:
+        ticket, forgotten = self.ticket, self._forgotten
+        if self._driver is None or ticket is None or ticket.slot is None or forgotten is None:
+            return
+        forgotten(ticket)
+        warnings.warn(
+            "a session was not returned to its pool, and forgotten: use `async with pool.acquire()`",
+            ResourceWarning,
+            stacklevel=2,
+        )
+
+
+class AsyncAcquisition(Generic[SessionT]):
+    """A session for the time of an ``async with`` block; `AsyncPool.acquire` makes one."""
+
+    __slots__ = ("_lend", "_loan", "_take_back", "_timeout")
+
+    def __init__(
+        self,
+        lend: Callable[[float | None], Awaitable[tuple[AsyncLoan, SessionT]]],
+        take_back: Callable[[AsyncLoan], None],
+        timeout: float | None,
+    ) -> None:
+        self._lend = lend
+        self._take_back = take_back
+        self._timeout = timeout
+        self._loan: AsyncLoan | None = None
+
+    async def __aenter__(self) -> SessionT:
+        self._loan, session = await self._lend(self._timeout)
+        return session
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        loan, self._loan = self._loan, None
+        if loan is not None:
+            self._take_back(loan)

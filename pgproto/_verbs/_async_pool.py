@@ -1,0 +1,244 @@
+"""A pool of sessions for any event loop: what its verbs do, and how its machine's steps are carried out.
+
+Nothing here waits by itself: it waits for drivers, hooks, and what a transport makes to wait for. The
+blocking twin of this module is `pgproto._verbs._blocking_pool`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from dataclasses import replace
+from functools import partial
+from typing import Any, Generic, TypeVar, cast
+
+from pgproto._pool import (
+    Ticket,
+    TicketKind,
+    TicketState,
+)
+from pgproto._session import Command, Lease, SessionCore, is_untouched, take_back
+from pgproto._verbs._async import AsyncDriver, AsyncQueries
+from pgproto._verbs._async_lending import AsyncAcquisition, AsyncLoan, AsyncPoolDriver
+from pgproto._verbs._async_scopes import AsyncTransaction
+from pgproto._verbs._async_session import AsyncSession
+from pgproto._verbs._async_upkeep import AsyncUpkeep
+from pgproto._verbs._pooling import Member, PoolBase, Wish, Wishes, report_on
+
+__all__ = ["AsyncPool"]
+
+D = TypeVar("D", bound=AsyncPoolDriver)
+W = TypeVar("W")
+SessionT = TypeVar("SessionT", bound=AsyncSession)
+
+
+class AsyncPool(AsyncUpkeep[D, W, SessionT], AsyncQueries, Generic[D, W, SessionT]):
+    __doc__ = PoolBase.__doc__
+
+    def _prepare(self) -> None:
+        super()._prepare()
+        self._one_shots = _OneShots(self._fulfil)
+
+    # The verbs.
+
+    def acquire(self, timeout: float | None = None) -> AsyncAcquisition[SessionT]:
+        """A session for oneself, for the time of an ``async with`` block; it is returned on every way out.
+
+        Callers are served in the order in which they came. ``timeout`` is in seconds, None for the pool's
+        ``acquire_timeout``. Entering the block raises `pgproto.PoolTimeout` when none became free in time,
+        and `pgproto.PoolClosed`.
+        """
+        return AsyncAcquisition(self._lend, self._return, timeout)
+
+    @asynccontextmanager
+    async def _transaction(
+        self, isolation: str | None, readonly: bool, deferrable: bool
+    ) -> AsyncGenerator[AsyncTransaction, None]:
+        async with (
+            self.acquire() as session,
+            session.transaction(isolation, readonly, deferrable) as transaction,
+        ):
+            yield transaction
+
+    def transaction(
+        self, isolation: str | None = None, readonly: bool = False, deferrable: bool = False
+    ) -> AbstractAsyncContextManager[AsyncTransaction]:
+        """A transaction on a session of its own, to be entered with ``async with``; as a session's."""
+        return self._transaction(isolation, readonly, deferrable)
+
+    def _connection(self) -> tuple[AsyncDriver, SessionCore, Lease | None]:
+        # A one-shot request is made when there is a session for it, so until then its wish stands for it.
+        return cast("tuple[AsyncDriver, SessionCore, Lease | None]", (self._one_shots, _WISHES, None))
+
+    async def executemany(
+        self,
+        sql: str,
+        args: Iterable[Sequence[object]] | AsyncIterable[Sequence[object]],
+        *,
+        timeout: float | None = None,
+    ) -> int:
+        """As a session's `executemany`."""
+        async with self.acquire() as session:
+            return await session.executemany(sql, args, timeout=timeout)
+
+    async def resize(self, min_size: int | None = None, max_size: int | None = None) -> None:
+        """Change the limits; sessions above them are closed when nobody uses them."""
+        self._machine.resize(self._now(), min_size, max_size)
+        self._pump()
+
+    async def drain(self) -> None:
+        """Replace all sessions: at once those that nobody uses, the others as they come back."""
+        self._machine.drain(self._now())
+        self._pump()
+
+    async def expire(self, within: float) -> None:
+        """Replace all sessions within so many seconds, one after the other, each after its successor."""
+        self._machine.expire(self._now(), within)
+        self._pump()
+
+    async def _open(self, timeout: float | None) -> None:
+        ticket = self._machine.open(self._now(), timeout)
+        if ticket.state is TicketState.WAITING:
+            ticket.waiter = waiter = self._new_waiter()
+            self._pump()
+            try:
+                await self._wait(waiter)
+            except BaseException:
+                self._machine.abandon(ticket, self._now())
+                self._shut(0.0)
+                raise
+        self._pump()
+
+    def _shut(self, timeout: float) -> None:
+        self._machine.close(self._now(), timeout)
+        self._pump()
+
+    async def _close(self, timeout: float) -> None:
+        self._shut(timeout)
+        try:
+            await self._wait_until_closed()
+        except BaseException:
+            self._shut(0.0)
+            raise
+
+    # Lending.
+
+    def _ask(self, timeout: float | None, *, shared: bool = False) -> Ticket[Member[D], W]:
+        try:
+            return self._machine.acquire(self._now(), timeout, shared=shared)
+        finally:
+            self._pump()
+
+    async def _lend(self, timeout: float | None) -> tuple[AsyncLoan, SessionT]:
+        ticket = self._ask(timeout)
+        ticket.note = self._note()
+        slot = ticket.slot
+        member = None if slot is None else slot.session
+        if member is None or not self._lives(member, ticket):
+            member = await self._wait_for_turn(ticket)
+        loan = AsyncLoan(member.driver, ticket, self._was_forgotten)
+        return loan, self._make_session(loan, member.core)
+
+    async def _fulfil(self, wish: Wish, lease: None = None) -> Any:
+        """Make a one-shot request, and wait for its outcome."""
+        ticket = self._ask(None, shared=True)
+        try:
+            slot = ticket.slot
+            member = None if slot is None else slot.session
+            if member is None or not self._lives(member, ticket):
+                member = await self._wait_for_turn(ticket)
+            make, arguments = wish
+            return await member.driver.perform(make(member.core, *arguments))
+        finally:
+            self._release(ticket)
+
+    def _lives(self, member: Member[D], ticket: Ticket[Member[D], W]) -> bool:
+        """Whether the session is alive, as far as its socket tells."""
+        if member.core.machine.failure is not None:
+            return False
+        # Where others' requests are under way, answers come all the time.
+        return (
+            ticket.kind is TicketKind.SHARED and member.core.machine.in_flight > 0
+        ) or not member.driver.has_unread
+
+    async def _wait_for_turn(self, ticket: Ticket[Member[D], W]) -> Member[D]:
+        """Wait until the ticket has a session that lives."""
+        try:
+            while True:
+                slot = ticket.slot
+                member = None if slot is None else slot.session
+                if member is not None:
+                    for _ in range(_TURNS):
+                        if self._lives(member, ticket):
+                            return member
+                        await self._let_read()
+                    if member.core.machine.failure is None:
+                        return member  # it was something else that came, such as a notification
+                ticket.waiter = waiter = self._new_waiter()
+                if member is not None:
+                    self._machine.put_back(ticket, self._now(), report_on(member.core))
+                self._pump()
+                await self._wait(waiter)
+        except BaseException:
+            self._machine.abandon(ticket, self._now())
+            self._pump()
+            raise
+
+    def _return(self, loan: AsyncLoan) -> None:
+        if loan.end() and loan.ticket is not None:
+            self._release(loan.ticket)
+
+    def _release(self, ticket: Ticket[Member[D], W]) -> None:
+        slot = ticket.slot
+        member = None if slot is None else slot.session
+        if slot is None or member is None:
+            return
+        machine = member.core.machine
+        shared = ticket.kind is TicketKind.SHARED
+        if is_untouched(machine):
+            if not shared:
+                machine.traces.holder += 1
+            self._machine.release(ticket, self._now())
+            self._pump()
+            return
+        if not shared:
+            member.driver.act(partial(take_back, machine))
+        elif machine.status != "I" and member.core.lease() is not None:
+            # The request has left a transaction open, and would keep the others' waiting for ever.
+            member.driver.start(Command("ROLLBACK", essential=True))
+        if machine.failure is None and not machine.is_idle and slot.holders == 1:
+            self._spawn(partial(self._settle, member), partial(self._release_settled, ticket))
+        else:
+            self._release_settled(ticket)
+
+    async def _settle(self, member: Member[D]) -> None:
+        """Let what was cancelled, and what cleans up, come to its end."""
+        with suppress(Exception):
+            await member.driver.perform(member.core.ping(self._cancel_timeout))
+
+    def _release_settled(self, ticket: Ticket[Member[D], W]) -> None:
+        slot = ticket.slot
+        if slot is not None and slot.session is not None:
+            report = report_on(slot.session.core)
+            if slot.holders > 1 and report.busy:
+                # It is the others' requests that are under way.
+                report = replace(report, busy=False)
+            self._machine.release(ticket, self._now(), report)
+            self._pump()
+
+    def _was_forgotten(self, ticket: Ticket[Member[D], W]) -> None:
+        self._call_from_anywhere(partial(self._release, ticket))
+
+
+class _OneShots:
+    """Stands for the driver of a session that is yet to come."""
+
+    __slots__ = ("perform",)
+
+    def __init__(self, perform: Callable[[Wish, None], Any]) -> None:
+        self.perform = perform
+
+
+_WISHES = Wishes()
+_TURNS = 4
+"""How often others get their turn until a driver has read what was there to be read."""

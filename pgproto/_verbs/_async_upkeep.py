@@ -1,0 +1,202 @@
+"""The upkeep of a pool for any event loop: how its machine's steps are carried out.
+
+The blocking twin of this module is `pgproto._verbs._blocking_upkeep`.
+"""
+
+from __future__ import annotations
+
+import inspect
+from abc import abstractmethod
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from typing import Any, Generic, TypeVar, assert_never, cast
+
+from pgproto._connecting import cancel
+from pgproto._establishing import establish
+from pgproto._pool import Check, Close, Hook, Open, Reset, RunHook, Slot, Step
+from pgproto._session import Command, SessionCore
+from pgproto._verbs._async_lending import AsyncLoan, AsyncPoolDriver, AsyncSocket
+from pgproto._verbs._async_session import AsyncSession
+from pgproto._verbs._pooling import Member, PoolBase, merged, report_on
+
+__all__ = ["AsyncUpkeep"]
+
+D = TypeVar("D", bound=AsyncPoolDriver)
+W = TypeVar("W")
+SessionT = TypeVar("SessionT", bound=AsyncSession)
+
+_GOODBYE = 5.0
+
+
+class AsyncUpkeep(PoolBase[D, W], Generic[D, W, SessionT]):
+    """Opens, checks, resets and closes sessions, and runs hooks."""
+
+    # What a transport brings along.
+
+    @abstractmethod
+    def _new_driver(self) -> D:
+        """A driver that has no socket yet."""
+
+    @abstractmethod
+    def _attach(self, driver: D, core: SessionCore) -> None:
+        """From now on the driver serves this session."""
+
+    @abstractmethod
+    def _make_session(self, socket: AsyncSocket, core: SessionCore) -> SessionT:
+        """The public session."""
+
+    @abstractmethod
+    def _spawn(self, job: Callable[[], Any], over: Callable[[], None]) -> Callable[[], object]:
+        """Run the job beside everybody, and then call ``over``; returns what cancels it."""
+
+    @abstractmethod
+    def _new_waiter(self) -> W:
+        """Something to wait for."""
+
+    @abstractmethod
+    async def _wait(self, waiter: W) -> None:
+        """Wait for it; raises the error that it is woken with."""
+
+    @abstractmethod
+    async def _let_read(self) -> None:
+        """Let the drivers read what has come."""
+
+    @abstractmethod
+    async def _wait_until_closed(self) -> None:
+        """Wait for `_all_closed`."""
+
+    @abstractmethod
+    def _call_from_anywhere(self, function: Callable[[], None]) -> None:
+        """Call the function in the event loop, from whatever thread; not at all if the loop has gone."""
+
+    def _prepare(self) -> None:
+        self._jobs: dict[Slot[Member[D]], _Job] = {}
+
+    # Carrying out what the machine has decided.
+
+    def _pump(self) -> None:
+        if actions := self._machine.actions():
+            self._carry_out(actions)
+
+    def _tick(self) -> None:
+        self._machine.tick(self._now())
+        self._pump()
+
+    def _begin(self, step: Step[Member[D]]) -> None:
+        slot = step.slot
+        if isinstance(step, Close) and not step.graceful:
+            overtaken = self._jobs.get(slot)
+            if overtaken is not None:
+                overtaken.cancel()
+            if overtaken is None or slot.session is not None:
+                self._cut_off(step)
+            return
+        job = self._jobs[slot] = _Job()
+        job.cancel = self._spawn(partial(self._take, step), partial(self._job_over, slot, job))
+
+    def _job_over(self, slot: Slot[Member[D]], job: _Job) -> None:
+        if self._jobs.get(slot) is job:
+            del self._jobs[slot]
+            step = slot.step
+            if isinstance(step, Close) and not step.graceful:
+                # It was overtaken while it opened the session; only now is the socket known to be closed.
+                self._cut_off(step)
+
+    def _cut_off(self, step: Close[Member[D]]) -> None:
+        """Close a session at once; but a server that is at work for it is told to stop."""
+        member = step.slot.session
+        if member is not None and member.core.machine.in_flight and not member.core.is_closed:
+            self._spawn(partial(self._stop_server, member), partial(self._abort, step))
+        else:
+            self._abort(step)
+
+    async def _stop_server(self, member: Member[D]) -> None:
+        with suppress(Exception):
+            deadline = self._now() + self._cancel_timeout
+            await self._new_driver().run(cancel(member.core.established, deadline=deadline))
+
+    def _abort(self, step: Close[Member[D]]) -> None:
+        if step.slot.session is not None:
+            step.slot.session.driver.abort()
+        self._machine.finished(step, self._now())
+        self._pump()
+
+    def _was_lost(self, slot: Slot[Member[D]], error: BaseException) -> None:
+        """A session has ended by itself."""
+        if slot.session is not None:
+            self._machine.session_lost(slot, self._now(), report_on(slot.session.core))
+            self._pump()
+
+    async def _take(self, step: Step[Member[D]]) -> None:
+        """Take a step, and tell the machine how it went."""
+        failure: Exception | None = None
+        try:
+            await self._do(step)
+        except Exception as error:
+            failure = error
+        member = step.slot.session
+        if member is None:
+            self._machine.finished(step, self._now(), failure)
+        else:
+            self._machine.finished(step, self._now(), failure, report_on(member.core))
+        self._pump()
+
+    async def _do(self, step: Step[Member[D]]) -> None:
+        slot = step.slot
+        member = slot.session
+        match step:
+            case Open():
+                await self._connect(slot)
+            case RunHook(hook=Hook.BEFORE_CONNECT):
+                settings, answer = self._settings(self._hooks[Hook.BEFORE_CONNECT])
+                slot.settings = merged(settings, await _outcome(answer))
+            case _ if member is None:
+                ...
+            case RunHook():
+                await self._run_hook(member, step.hook)
+            case Check():
+                await member.driver.perform(member.core.ping(None))
+            case Reset():
+                await member.driver.perform(Command(step.sql))
+                member.core.machine.traces.changed = False
+            case Close():
+                await member.driver.close(_GOODBYE)
+            case _:
+                assert_never(step)
+
+    async def _connect(self, slot: Slot[Member[D]]) -> None:
+        driver = self._new_driver()
+        settings = self._parameters if slot.settings is None else cast("dict[str, object]", slot.settings)
+        core = await driver.run(establish(self._dsn, settings, driver.clock, self._types))
+        self._attach(driver, core)
+        core.machine.reports.end_handlers.append(partial(self._was_lost, slot))
+        slot.session = Member(driver, core)
+
+    async def _run_hook(self, member: Member[D], hook: Hook) -> None:
+        machine = member.core.machine
+        if hook is Hook.AFTER_CONNECT:
+            machine.reports.lasting = 0
+            machine.reports.notice_handlers.clear()
+        loan = AsyncLoan(member.driver, None)
+        try:
+            await _outcome(self._hooks[hook](self._make_session(loan, member.core)))
+        finally:
+            loan.end()
+        if hook is Hook.AFTER_CONNECT:
+            machine.reports.lasting = len(machine.reports.notice_handlers)
+            machine.traces.changed = False
+
+
+async def _outcome(answer: object) -> object:
+    return await answer if inspect.isawaitable(answer) else answer
+
+
+class _Job:
+    """A step under way."""
+
+    __slots__ = ("cancel",)
+
+    def __init__(self) -> None:
+        self.cancel: Callable[[], object] = bool
+        """Cancels it."""
