@@ -17,10 +17,11 @@ rows, when all that concerns the connection is done. What it raises reaches the 
 from __future__ import annotations
 
 import inspect
+from collections import Counter
 from collections.abc import Callable, Sequence
-from itertools import starmap
+from functools import lru_cache
 from operator import itemgetter
-from typing import Any, Literal, TypeAlias, cast
+from typing import Any, Final, Literal, TypeAlias, cast
 
 from pgproto._record import Record, record_type
 from pgproto._rows import DictMaker, Make
@@ -49,7 +50,7 @@ class RowFactory:
     key: Key
 
     def __init__(self, row: object = None) -> None:
-        self._kind: type[object] | None = None
+        self._kind: type[Any] | None = None
         self._build: _Build | None = None
         self._names: tuple[str, ...] = ()
         if row is None or row is Record:
@@ -68,7 +69,8 @@ class RowFactory:
         elif callable(row):
             self.key = "record"
             function = cast("Callable[[object], object]", row)
-            self._build = lambda rows: list(map(function, rows))
+            # Not map(): it would take a StopIteration of the function for the end of the rows.
+            self._build = lambda rows: [function(values) for values in rows]
         else:
             raise TypeError(f"row= takes tuple, dict, a class or another callable, not {row!r}")
 
@@ -89,16 +91,16 @@ class RowFactory:
             DataError: the columns are not those that the caller's class is built from.
             Exception: whatever the caller's code raises.
         """
-        if self._kind is not None and names and names != self._names:
-            self._build = _plan(self._kind, names)
+        if self._kind is not None and (self._build is None or names != self._names) and (names or rows):
+            self._build = _plan_again(self._kind, names)
             self._names = names
         return rows if self._build is None else self._build(rows)
 
 
-def _plan(kind: type[object], names: tuple[str, ...]) -> _Build:
+def _plan(kind: type[Any], names: tuple[str, ...]) -> _Build:
     """How to build objects of this class from tuples of values with these names."""
     if len(set(names)) < len(names):
-        twice = next(name for position, name in enumerate(names) if name in names[:position])
+        (twice, _), *_ = Counter(names).most_common(1)
         raise DataError(
             f"cannot build {kind.__name__} from columns of which two are called {twice!r}; "
             f"rename one with AS, or take them by position with row=tuple"
@@ -130,19 +132,21 @@ def _plan(kind: type[object], names: tuple[str, ...]) -> _Build:
     return _construction(kind, names, list(parameters.values()))
 
 
-def _construction(
-    kind: type[object], names: tuple[str, ...], parameters: Sequence[inspect.Parameter]
-) -> _Build:
+def _construction(kind: type[Any], names: tuple[str, ...], parameters: Sequence[inspect.Parameter]) -> _Build:
     first = parameters[: len(names)]
     positional = all(parameter.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD for parameter in first)
     order = tuple(parameter.name for parameter in first)
     construct = cast("Callable[..., object]", kind)
     if positional and order == names:
-        return lambda rows: list(starmap(construct, rows))
+        return lambda rows: [construct(*values) for values in rows]
     if positional and len(names) > 1 and set(order) == set(names):
         arrange = itemgetter(*map(names.index, order))
-        return lambda rows: list(starmap(construct, map(arrange, rows)))
+        return lambda rows: [construct(*arrange(values)) for values in rows]
     return lambda rows: [construct(**dict(zip(names, values, strict=True))) for values in rows]
+
+
+# Looking into a signature takes as long as a query.
+_plan_again: Final = cast("Callable[[type[Any], tuple[str, ...]], _Build]", lru_cache(maxsize=256)(_plan))
 
 
 def _is_pydantic(kind: type[Any]) -> bool:

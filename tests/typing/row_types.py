@@ -1,0 +1,84 @@
+"""What type checkers make of ``row=``; checked, never run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple, assert_type
+
+from pgproto import Record
+from pgproto_asyncio import Session as AsyncioSession
+from pgproto_blocking import Session as BlockingSession
+from pgproto_trio import Session as TrioSession
+
+
+@dataclass
+class User:
+    id: int
+    name: str = ""
+
+
+class Point(NamedTuple):
+    x: int
+    y: int
+
+
+def user_from_record(record: Record) -> User:
+    return User(record.id, record["name"])
+
+
+def first_value(record: tuple[Any, ...]) -> int:
+    return int(record[0])
+
+
+class Reader:
+    def __call__(self, record: Record) -> User | None:
+        return None
+
+
+async def fetching(session: AsyncioSession | TrioSession) -> None:
+    assert_type(await session.fetch("select 1"), list[Record])
+    assert_type(await session.fetch("select 1", 1, "two", row=None, timeout=3), list[Record])
+    assert_type(await session.fetch("select 1", row=Record), list[Record])
+    assert_type(await session.fetch("select 1", row=User), list[User])
+    assert_type(await session.fetch("select 1", row=Point), list[Point])
+    assert_type(await session.fetch("select 1", row=user_from_record), list[User])
+    assert_type(await session.fetch("select 1", row=first_value), list[int])
+    assert_type(await session.fetch("select 1", row=Reader()), list[User | None])
+    assert_type(await session.fetch("select 1", row=lambda record: User(record.id)), list[User])
+    assert_type(await session.fetch("select 1", row=tuple[Any, ...]), list[tuple[Any, ...]])
+    assert_type(await session.fetch("select 1", row=tuple), list[tuple[Any, ...]])
+    dicts: list[dict[str, Any]] = await session.fetch("select 1", row=dict)
+    dicts.clear()
+
+
+async def fetching_one(session: AsyncioSession | TrioSession) -> None:
+    assert_type(await session.fetchrow("select 1"), Record | None)
+    assert_type(await session.fetchrow("select 1", row=User), User | None)
+    maybe: dict[str, Any] | None = await session.fetchrow("select 1", row=dict)
+    assert maybe
+    assert_type(await session.fetch_one("select 1"), Record)
+    assert_type(await session.fetch_one("select 1", row=User), User)
+    assert_type(await session.fetch_one("select 1", row=first_value), int)
+
+
+def fetching_with_threads(session: BlockingSession) -> None:
+    assert_type(session.fetch("select 1"), list[Record])
+    assert_type(session.fetch("select 1", row=User), list[User])
+    assert_type(session.fetch("select 1", row=user_from_record), list[User])
+    dicts: list[dict[str, Any]] = session.fetch("select 1", row=dict)
+    dicts.clear()
+    assert_type(session.fetchrow("select 1", row=Point), Point | None)
+    assert_type(session.fetch_one("select 1", row=tuple), tuple[Any, ...])
+
+
+def records(record: Record) -> None:
+    assert_type(record[0], Any)
+    assert_type(record["id"], Any)
+    assert_type(record.id, Any)
+    assert_type(record[1:], tuple[Any, ...])
+    assert_type(record.keys(), tuple[str, ...])
+    assert_type(record.asdict(), dict[str, Any])
+    for value in record:
+        assert_type(value, Any)
+    left, right = record
+    assert_type((left, right), tuple[Any, Any])
