@@ -21,6 +21,7 @@ from pgproto._pool._actions import (
     Step,
     WakeAt,
 )
+from pgproto._pool._checked import CheckedPoolMachine
 from pgproto._pool._config import PoolConfig, Recycle
 from pgproto._pool._machine import PoolMachine
 from pgproto._pool._recycling import CLEAN, LOST, Report
@@ -32,6 +33,7 @@ __all__ = [
     "LOST",
     "Action",
     "Check",
+    "CheckedPoolMachine",
     "Close",
     "Closed",
     "Grant",

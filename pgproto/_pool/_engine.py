@@ -127,12 +127,12 @@ class Engine(Ledger[S, W]):
     # --- Serving -----------------------------------------------------------------------------------------
 
     def _settle(self, now: float) -> None:
+        self._shed(now)
         self._serve(now)
         self._grow(now)
 
     def _serve(self, now: float) -> None:
         """Give the first in the queue what there is, as long as there is something."""
-        self._shed(now)
         while self._waiting:
             slot = self._find(self._queue.first().kind, now)
             if slot is None:

@@ -18,6 +18,14 @@ W = TypeVar("W")
 class Gauges(Upkeep[S, W]):
     """Reads off the accounts."""
 
+    @property
+    def wake_at(self) -> float:
+        """The time of the last `WakeAt`, until `tick` is called; infinity if there is none.
+
+        For transports that have no timer of their own: whoever waits for a session wakes by then.
+        """
+        return self._wake
+
     def status(self, now: float) -> PoolStatus:
         """The pool at this instant; all numbers fit together."""
         counts, counters = self._counts, self._counters

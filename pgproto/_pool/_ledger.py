@@ -191,7 +191,9 @@ class Ledger(Generic[S, W]):
             slot.spoil(broken=False)
             if slot.generation == self._generation:
                 self._retire_generation(now)
-                self._opener.start_slowly()
+                # For the new generation, that the server went away is a failure like any other. So a server
+                # that accepts sessions and then disowns them is not stormed either.
+                self._opener.failed(self._opener.run, now)
 
     def _weigh_report(self, slot: Slot[S], report: Report, now: float) -> None:
         self._weigh(slot, report.error, now, closed=report.closed or report.status not in ("I", "T", "E"))

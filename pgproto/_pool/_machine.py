@@ -223,14 +223,17 @@ class PoolMachine(Gauges[S, W]):
         if self._phase is not Phase.OPEN:
             self._counters.requests_num -= 1
             raise self._not_open()
+        if self._shedder is not None:
+            self._settle(now)
         if not self._waiting and (slot := self._find(ticket.kind, now)) is not None:
             self._lease(ticket, slot, now)
             self._grow(now)
             return
         self._counters.requests_queued += 1
         self._queue.join(ticket)
-        if self._idle or len(self._slots) < self._max_size or self._shedder is not None:
-            self._settle(now)
+        if self._idle or len(self._slots) < self._max_size:
+            self._serve(now)  # there is nothing for anybody yet, but one more session may be prepared
+            self._grow(now)
         if (refusal := self._immediate_refusal(ticket, now)) is not None:
             self._queue.leave(ticket)
             ticket.state = TicketState.ENDED

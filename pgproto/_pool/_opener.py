@@ -36,11 +36,11 @@ class Opener:
         """How many attempts of the present run may be under way at once."""
         self.under_way = 0
         """How many are."""
-        self.failures = 0
+        self.failures: int = 0
         """Consecutive failures; 0 means that the server answers."""
         self.retry_at = -inf
         """No attempt before then."""
-        self.run = 0
+        self.run: int = 0
         """The number of the present run."""
 
     def may_begin(self, now: float, opening: int) -> bool:
@@ -56,11 +56,11 @@ class Opener:
         """A session of that run opened."""
         if run == self.run:
             self.under_way -= 1
-            self.failures = 0
+            self.failures: int = 0
             self.limit = min(self.limit + 1, self._most)
 
     def failed(self, run: int, now: float) -> None:
-        """A session of that run could not be opened."""
+        """A session of that run could not be opened, or turned out to be of no use."""
         if run != self.run:
             return
         self.failures += 1
@@ -71,15 +71,12 @@ class Opener:
         # single one cannot try more than twenty times a second.
         shortest = self._first_delay / 2
         self.retry_at = now + shortest + max(0.0, longest - shortest) * self._random()
-        self.start_slowly()
+        # A new run, with one attempt at a time.
+        self.run += 1
+        self.under_way = 0
+        self.limit = 1
 
     def gave_up(self, run: int) -> None:
         """An attempt of that run was called off, which says nothing about the server."""
         if run == self.run:
             self.under_way -= 1
-
-    def start_slowly(self) -> None:
-        """Begin a new run, with one attempt at a time."""
-        self.run += 1
-        self.under_way = 0
-        self.limit = 1

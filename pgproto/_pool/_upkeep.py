@@ -94,8 +94,10 @@ class Upkeep(Engine[S, W]):
     def _failed(self, slot: Slot[S], step: Step[S], error: BaseException, now: float) -> None:
         self._account_for(slot, step, error, now)
         match step:
-            case Open() | RunHook(hook=Hook.BEFORE_CONNECT) | Close():
-                self._remove(slot)  # there is no session, or none any more
+            case Close():
+                self._remove(slot)
+            case Open() | RunHook(hook=Hook.BEFORE_CONNECT) if slot.session is None:
+                self._remove(slot)
             case RunHook(hook=Hook.BEFORE_CLOSE):
                 self._close(slot, now)
             case _:

@@ -40,6 +40,7 @@ __all__ = [
     "served",
     "slot_of",
     "states",
+    "wait_for_retry",
     "wakes",
 ]
 
@@ -139,6 +140,11 @@ def slot_of(turn: Turn) -> Slot[Record]:
     """Whose session a caller has."""
     assert turn.slot is not None
     return turn.slot
+
+
+def wait_for_retry(world: World) -> None:
+    """Let time go by until the timer rings."""
+    world.pass_time(world.wake - world.now)
 
 
 def is_closed(world: World) -> bool:

@@ -31,7 +31,7 @@ _COUNTERS = Counters()
 def fork(world: World) -> World:
     """An independent copy of a world between two events. What was merely counted stays behind."""
     old = world.machine
-    machine: Machine = _blank(PoolMachine)
+    machine: Machine = _blank(PoolMachine)  # unchecked: the world checks more than it could
     machine.__dict__.update(old.__dict__)
     records: dict[Slot[Record], Record] = {}
     steps: dict[Slot[Record], Step[Record]] = {}

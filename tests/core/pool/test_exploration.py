@@ -123,6 +123,7 @@ def walk(scenario: Scenario, visit: Callable[[World], None] | None = None) -> No
     assert states >= expected, "a walk that does not get far proves nothing"
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", SMALL)
 def test_three_callers_and_two_sessions(name: str) -> None:
     walk(SMALL[name], all_goes_well)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pgproto._pool import LOST, Open, PoolConfig, SlotState
+from pgproto._pool import LOST, Open, PoolConfig, Report, SlotState
 from pgproto.errors import (
     AuthenticationError,
     CannotConnectNow,
@@ -12,6 +12,7 @@ from pgproto.errors import (
     InvalidPassword,
     PoolClosed,
     PoolTimeout,
+    ReadOnlySqlTransaction,
     TooManyConnections,
 )
 from tests.core.pool.helpers import (
@@ -25,6 +26,7 @@ from tests.core.pool.helpers import (
     refused,
     served,
     states,
+    wait_for_retry,
 )
 from tests.core.pool.world import World
 
@@ -69,7 +71,7 @@ def test_opening_outlasts_a_server_that_is_away_until_its_time_is_up() -> None:
     while world.now < 4.5:
         fail_all(world, REFUSED)
         assert not world.refusals
-        world.pass_time(world.wake - world.now)
+        wait_for_retry(world)
     world.pass_time(5.0 - world.now)
     refused(world, warm, PoolTimeout, "within 5 s.*Connection refused")
     world.abandon(warm)
@@ -160,7 +162,7 @@ def test_the_door_opens_slowly() -> None:
     for _ in range(16):
         world.acquire()
     fail_all(world, REFUSED)
-    world.pass_time(world.wake - world.now)
+    wait_for_retry(world)
     rounds: list[int] = []
     while world.waiting:
         under_way = list(world.steps)
@@ -180,7 +182,7 @@ def test_an_attempt_from_before_the_failure_says_nothing_new() -> None:
     world.finish(slots[1])  # had its answer before the server went away
     assert world.machine._opener.failures == 1
     assert len(world.holding) == 1
-    world.pass_time(world.wake - world.now)
+    wait_for_retry(world)
     assert opening(world) == 2  # the third of old, and the prober
 
 
@@ -192,7 +194,7 @@ def test_a_server_that_may_come_back_is_waited_for(error: BaseException) -> None
     turn = world.acquire()
     world.finish(next(iter(world.steps)), error)
     assert turn in world.waiting
-    world.pass_time(world.wake - world.now)
+    wait_for_retry(world)
     world.run()
     assert served(turn)
     assert world.machine.status(world.now).last_error is None
@@ -231,6 +233,32 @@ def test_connecting_has_its_time() -> None:
     assert world.machine.status(world.now).last_error == "TimeoutError: connecting took too long"
     world.run()  # its socket is closed
     assert not world.records
+
+
+def test_a_session_that_opens_and_is_not_sound_is_closed() -> None:
+    world = make()
+    turn = world.acquire()
+    world.finish(next(iter(world.steps)), None, LOST)
+    assert states(world) == [SlotState.CLOSING]
+    assert turn in world.waiting
+    world.run()
+    wait_for_retry(world)
+    world.run()
+    assert served(turn)
+
+
+def test_a_server_that_accepts_sessions_and_disowns_them_is_not_stormed() -> None:
+    world = pool_with(1, PoolConfig(max_size=1))
+    attempts = 0
+    while world.now < 10.0:
+        turn = world.acquire()
+        while not served(turn):
+            world.run()
+            if not served(turn):
+                wait_for_retry(world)
+                attempts += 1
+        world.release(turn, Report(error=ReadOnlySqlTransaction("cannot execute INSERT")))
+    assert attempts < 10.0 / 0.05
 
 
 def test_a_late_answer_of_what_was_cut_off_is_ignored() -> None:

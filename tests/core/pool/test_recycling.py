@@ -16,7 +16,17 @@ from pgproto.errors import (
     TLSError,
     UniqueViolation,
 )
-from tests.core.pool.helpers import closes, forget, make, pool_with, resets, served, slot_of, states
+from tests.core.pool.helpers import (
+    closes,
+    forget,
+    make,
+    pool_with,
+    resets,
+    served,
+    slot_of,
+    states,
+    wait_for_retry,
+)
 
 IN_TRANSACTION = Report("T")
 FAILED = Report("E")
@@ -165,6 +175,7 @@ def test_contemporaries_that_report_the_same_do_not_harm_the_next_generation() -
     old, older = world.acquire(), world.acquire()
     world.release(old, Report(closed=True, error=AdminShutdown("bye")))
     new = world.acquire()
+    wait_for_retry(world)
     world.run()
     world.release(new)
     world.release(older, Report(closed=True, error=AdminShutdown("bye")))
@@ -179,6 +190,8 @@ def test_attempts_to_connect_to_a_server_that_went_are_given_up() -> None:
     world.release(turn, Report(error=ReadOnlySqlTransaction("no")))
     assert sorted(close.graceful for close in closes(world)) == [False, True]
     world.check()
+    world.run()
+    wait_for_retry(world)
     world.run()
     assert served(waiter)
     assert slot_of(waiter).generation == 1

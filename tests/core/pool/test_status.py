@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from math import inf
 
 import pytest
 
@@ -90,6 +91,15 @@ def test_a_session_that_is_being_opened() -> None:
     assert world.machine.sessions(world.now) == [
         SessionStatus(number=1, state="opening", generation=0, age=None, uses=0, unused=None, holders=0)
     ]
+
+
+def test_when_something_will_be_due() -> None:
+    world = make(PoolConfig(acquire_timeout=5.0))
+    assert world.machine.wake_at == inf
+    world.acquire()
+    assert world.machine.wake_at == 5.0
+    world.pass_time(5.0)
+    assert world.machine.wake_at > 5.0
 
 
 def test_the_numbers_have_names_that_monitoring_knows() -> None:

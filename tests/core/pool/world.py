@@ -16,6 +16,7 @@ from pgproto._pool import (
     CLEAN,
     Action,
     Check,
+    CheckedPoolMachine,
     Close,
     Closed,
     Grant,
@@ -100,7 +101,7 @@ class World:
     @staticmethod
     def make(config: PoolConfig, random: Callable[[], float] = highest, *, log: bool = False) -> World:
         """A world with a new pool."""
-        return World(PoolMachine(config, random), log=[] if log else None)
+        return World(CheckedPoolMachine(config, random), log=[] if log else None)
 
     # --- What a transport does ---------------------------------------------------------------------------
 
@@ -203,6 +204,7 @@ class World:
             self.settle()
             raise
         if ticket.slot is not None:
+            self.settle()  # an overloaded pool refuses others first
             assert not self.waiting, "somebody was overtaken"
             self._lent(ticket)
         else:

@@ -1,0 +1,56 @@
+"""A pool machine that checks itself."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from pgproto._pool._actions import Action
+from pgproto._pool._ledger import Phase
+from pgproto._pool._machine import PoolMachine
+from pgproto._pool._slots import SlotState, TicketState
+
+__all__ = ["CheckedPoolMachine"]
+
+S = TypeVar("S")
+W = TypeVar("W")
+
+
+class CheckedPoolMachine(PoolMachine[S, W]):
+    """Stops with a `RuntimeError` as soon as something is not as it must be: for tests, and for suspicions.
+
+    What it checks takes time in proportion to the size of the pool and of the queue, at every step.
+    """
+
+    def actions(self) -> list[Action[S, W]]:
+        """As `PoolMachine.actions`; this is where every step of a transport ends.
+
+        Raises:
+            RuntimeError: the pool's state contradicts itself; a bug of pgproto.
+        """
+        for problem, found in self._problems().items():
+            if found:
+                raise RuntimeError(f"the pool's state contradicts itself: {problem}")
+        return super().actions()
+
+    def _problems(self) -> dict[str, bool]:
+        counts, slots, waiting = self._counts, list(self._slots), list(self._waiting)
+        states = [slot.state for slot in slots]
+        on_their_way = counts[SlotState.OPENING] + counts[SlotState.PREPARING]
+        served = len(waiting) <= on_their_way
+        return {
+            "sessions are counted wrongly": any(
+                counts[state] != states.count(state) for state in SlotState if state is not SlotState.GONE
+            ),
+            "there are more idle sessions than are known": (
+                sorted(slot.number for slot in self._idle)
+                != [slot.number for slot in slots if slot.state is SlotState.IDLE]
+            ),
+            "somebody who is served waits": any(t.state is not TicketState.WAITING for t in waiting),
+            "somebody who waits is served": any(t.state is not TicketState.LEASED for t in self._leases),
+            "a session has another number of holders than it knows of": any(
+                slot.holders != sum(other is slot for other in self._leases.values()) for slot in slots
+            ),
+            "a session that must not be lent is idle": any(slot.broken for slot in self._idle),
+            "somebody waits for a session that is idle": bool(self._idle) and not served,
+            "a closed pool has sessions": self._phase is Phase.CLOSED and bool(slots),
+        }
