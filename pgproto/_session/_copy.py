@@ -62,7 +62,7 @@ class _Copy(IntroducingRequest[CommandTag]):
         self.statement: CopyStatement | None = parse_copy(sql) if first_keyword(sql) == "COPY" else None
         self.begun = False
         """Whether the server has agreed to copy."""
-        self.byte_count = 0
+        self.byte_count: int = 0
         """How many bytes of data have been copied, as far as the owner knows."""
         self._tag = ""
         self._copied: tuple[CopyColumn, ...] | None = None

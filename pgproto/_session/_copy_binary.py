@@ -201,7 +201,7 @@ class _Source:
         self._arguments.append(length)
         self._pack()
         self._parts.append(data)
-        self._sizes.append(length)
+        self._sizes.append(f"len({data})")
 
     def _pack(self) -> None:
         """What has come together since the last value of variable width."""

@@ -52,13 +52,18 @@ class RowReader(Protocol):
 
 def check_row(row: object, count: int, number: int) -> tuple[object, ...]:
     """The values of a row; raises `DataError` if it is none, or if they are too few or too many."""
-    if isinstance(row, AbstractSet) or not is_iterable(row):
+    if _is_set(row) or not is_iterable(row):
         which = f"row {number}" if number else "a row"
         raise DataError(f"{which} is a sequence of {count} values, not {shortened(row)}")
     values = tuple(row)
     if number and len(values) != count:
         raise DataError(f"row {number} has {len(values)} values; the copy has {count} columns")
     return values
+
+
+def _is_set(value: object) -> bool:
+    """Whether it has no order, so that nobody could tell which value is whose."""
+    return isinstance(value, AbstractSet)
 
 
 def explain(error: Exception, number: int, column: CopyColumn) -> DataError:

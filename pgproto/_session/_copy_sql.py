@@ -210,7 +210,6 @@ class _Parser:
             client = bool(self._accept("stdin", "stdout"))
             if not client:
                 self._take()
-        self._accept("using")
         try:
             options = self._options(binary)
             reason = ""
@@ -235,6 +234,9 @@ class _Parser:
         found = _Found()
         if binary:
             found.options["format"] = "binary"
+        self._accept("using")
+        if self._accept("delimiters"):
+            self._add(found, "delimiter", self._value())
         self._accept("with")
         if self._accept("("):
             self._list(found)
@@ -279,7 +281,7 @@ class _Parser:
     def _words(self, found: _Found) -> None:
         """Options as they were written before, and still may be."""
         while word := self._accept(
-            *("binary", "csv", "freeze", "header", "delimiter", "delimiters", "null", "quote", "escape"),
+            *("binary", "csv", "freeze", "header", "delimiter", "null", "quote", "escape"),
             *("encoding", "force"),
         ):
             match word:
@@ -291,7 +293,7 @@ class _Parser:
                     self._force(found)
                 case _:
                     self._accept("as")
-                    self._add(found, word.removesuffix("s"), self._value())
+                    self._add(found, word, self._value())
 
     def _force(self, found: _Found) -> None:
         kind = self._expect("quote", "not", "null")

@@ -31,7 +31,8 @@ class _Writer:
         self.trailer = b""
         self._options = options
         self._encoders = [column.codec.encoder(TEXT) for column in columns]
-        self.header = self._line([column.name.encode() for column in columns]) if options.header else b""
+        names = [self._field(column.name.encode()) for column in columns] if options.header else []
+        self.header = self._line(names) if options.header else b""
 
     def fill(self, rows: Iterable[object], out: list[bytes], limit: int) -> bool:
         """As `RowWriter` has it."""
@@ -45,23 +46,19 @@ class _Writer:
                 return False
         return True
 
-    def _fields(self, row: object) -> list[bytes | None]:
+    def _fields(self, row: object) -> list[bytes]:
         number = self.count + 1
         values = check_row(row, len(self._encoders), number)
-        fields: list[bytes | None] = []
+        fields: list[bytes] = []
         for column, encode, value in zip(self.columns, self._encoders, values, strict=True):
             try:
-                fields.append(None if value is None else encode(value))
+                fields.append(self._options.null if value is None else self._field(encode(value)))
             except DataError as error:
                 raise explain(error, number, column) from error
         return fields
 
-    def _line(self, fields: Sequence[bytes | None]) -> bytes:
-        null = self._options.null
-        return (
-            self._options.delimiter.join([null if each is None else self._field(each) for each in fields])
-            + b"\n"
-        )
+    def _line(self, fields: Sequence[bytes]) -> bytes:
+        return self._options.delimiter.join(fields) + b"\n"
 
     def _field(self, data: bytes) -> bytes:
         raise NotImplementedError

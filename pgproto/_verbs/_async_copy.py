@@ -189,7 +189,8 @@ class AsyncCopyIn:
 
     async def _send(self) -> None:
         copy, machine = self._copy, self._machine
-        while not copy.has_room(machine):
+        while copy.stirred or not copy.has_room(machine):
+            # Even where there is room, others get their turn.
             await self._driver.wait(copy)
         if not copy.is_open(machine):
             await self._raise()

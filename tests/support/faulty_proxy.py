@@ -130,7 +130,8 @@ class FaultyProxy:
         if self._server is not None:
             self._server.close()
         for link in self.links:
-            link.end(reset=True)
+            if not link.ended:
+                link.end(reset=True)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -264,7 +264,10 @@ class Driver(asyncio.Protocol):
 
     async def wait(self, waitable: Waitable) -> None:
         """Wait until there is news of it."""
-        if not waitable.stirred and not waitable.done:
+        if waitable.stirred or waitable.done:
+            # Others get their turn all the same, and the loop can see to the socket.
+            await asyncio.sleep(0)
+        else:
             waitable.waiter = waiter = self._loop.create_future()
             await waiter
         waitable.stirred = False
