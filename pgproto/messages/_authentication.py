@@ -251,7 +251,7 @@ class _ClientToken(Message):
     longest: ClassVar[int] = LONGEST
 
     def __init__(self, data: bytes) -> None:
-        self.data = data
+        self.data: bytes = data
 
     def __eq__(self, other: object) -> bool:
         return self.data == other.data if isinstance(other, _ClientToken) else NotImplemented
