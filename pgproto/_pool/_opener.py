@@ -56,7 +56,7 @@ class Opener:
         """A session of that run opened."""
         if run == self.run:
             self.under_way -= 1
-            self.failures: int = 0
+            self.failures = 0
             self.limit = min(self.limit + 1, self._most)
 
     def failed(self, run: int, now: float) -> None:
