@@ -255,6 +255,8 @@ class RequestMachine(Outbox):
             self.failure = reason
         cause = self.failure
         first = self._flight[0] if self._flight else None
+        lease = self._waiting.lease
+        in_transaction = lease is not None and lease.in_transaction
         pending = [*self._flight, *self._waiting.leave()]
         self._flight.clear()
         self.drop_out()
@@ -262,7 +264,9 @@ class RequestMachine(Outbox):
         self._timers.clear()
         self.reading_paused = False
         for request in pending:
-            request.lose(str(cause), cause, self._given)
+            within = in_transaction and request.lease is lease
+            request.lose(str(cause), cause, self._given, in_transaction=within)
+            in_transaction = in_transaction and not request.ends_transaction
             if request is first and isinstance(cause, RemoteProtocolError):
                 request.error = cause
             self._finish(request)
@@ -374,6 +378,9 @@ class RequestMachine(Outbox):
                 "the transaction was ended by another statement before this one"
             )
             self._finish(outcast)
+        if len(self._flight) == 1 and self._flight[0].abandoned and not self._fence.is_up:
+            # It had company when its owner left, which a cancel request might have hit.
+            self._flight[0].left_alone(self)
         self._waiting.end_idle_lease(status, len(self._flight))
 
     def _finish(self, request: Request[object]) -> None:

@@ -94,6 +94,11 @@ class Request(Waitable, ABC, Generic[R_co]):
         """Its owner has gone while it was in flight."""
         machine.cancel(self)
 
+    def left_alone(self, machine: RequestMachine) -> None:
+        """Its owner has gone, and now it is alone in flight: `leave` can do what it could not before."""
+        if type(self).leave is Request.leave:
+            machine.cancel(self)
+
     @abstractmethod
     def value(self) -> R_co:
         """The result of a request that did not fail; runs in its owner's context, once."""

@@ -261,8 +261,10 @@ class Driver:
                 finally:
                     self._lock.acquire()
                 in_order = False
-                machine.tick()
+                # What has come counts before what is late: nobody may have looked for a while.
                 self._exchange(machine)
+                machine.tick()
+                self._exchange(machine, reading=False)
                 if machine.take_cancel():
                     in_order = True
                     self._lock.release()
