@@ -38,14 +38,8 @@ class AsyncSocket(AsyncDriver, Protocol):
 class AsyncPoolDriver(AsyncSocket, Protocol):
     """What a pool needs of a transport."""
 
-    @property
-    def clock(self) -> Callable[[], float]:
-        """The clock of all deadlines."""
-        ...
-
-    @property
-    def has_unread(self) -> bool:
-        """Whether something has come that was not read yet."""
+    def fileno(self) -> int:
+        """The number of the socket; -1 if there is none."""
         ...
 
     async def run(self, flow: effects.Flow[R]) -> R:

@@ -125,7 +125,10 @@ class AsyncPool(AsyncUpkeep[D, W, SessionT], AsyncQueries, Generic[D, W, Session
 
     def _ask(self, timeout: float | None, *, shared: bool = False) -> Ticket[Member[D], W]:
         try:
-            return self._machine.acquire(self._now(), timeout, shared=shared)
+            ticket = self._machine.acquire(self._now(), timeout, shared=shared)
+            if ticket.slot is None:
+                ticket.waiter = self._new_waiter()
+            return ticket
         finally:
             self._pump()
 
@@ -159,7 +162,7 @@ class AsyncPool(AsyncUpkeep[D, W, SessionT], AsyncQueries, Generic[D, W, Session
         # Where others' requests are under way, answers come all the time.
         return (
             ticket.kind is TicketKind.SHARED and member.core.machine.in_flight > 0
-        ) or not member.driver.has_unread
+        ) or not self._has_unread(member.driver)
 
     async def _wait_for_turn(self, ticket: Ticket[Member[D], W]) -> Member[D]:
         """Wait until the ticket has a session that lives."""
@@ -174,11 +177,13 @@ class AsyncPool(AsyncUpkeep[D, W, SessionT], AsyncQueries, Generic[D, W, Session
                         await self._let_read()
                     if member.core.machine.failure is None:
                         return member  # it was something else that came, such as a notification
-                ticket.waiter = waiter = self._new_waiter()
-                if member is not None:
+                    ticket.waiter = self._new_waiter()
                     self._machine.put_back(ticket, self._now(), report_on(member.core))
-                self._pump()
-                await self._wait(waiter)
+                    self._pump()
+                if ticket.waiter is None:
+                    raise ticket.misuse()  # the pool has closed, and taken the session away already
+                await self._wait(ticket.waiter)
+                ticket.waiter = None
         except BaseException:
             self._machine.abandon(ticket, self._now())
             self._pump()

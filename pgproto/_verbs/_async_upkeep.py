@@ -59,6 +59,10 @@ class AsyncUpkeep(PoolBase[D, W], Generic[D, W, SessionT]):
         """Wait for it; raises the error that it is woken with."""
 
     @abstractmethod
+    def _has_unread(self, driver: D) -> bool:
+        """Whether something has come that the driver did not read yet: the end of the connection, maybe."""
+
+    @abstractmethod
     async def _let_read(self) -> None:
         """Let the drivers read what has come."""
 
@@ -168,7 +172,7 @@ class AsyncUpkeep(PoolBase[D, W], Generic[D, W, SessionT]):
     async def _connect(self, slot: Slot[Member[D]]) -> None:
         driver = self._new_driver()
         settings = self._parameters if slot.settings is None else cast("dict[str, object]", slot.settings)
-        core = await driver.run(establish(self._dsn, settings, driver.clock, self._types))
+        core = await driver.run(establish(self._dsn, settings, self._now, self._types))
         self._attach(driver, core)
         core.machine.reports.end_handlers.append(partial(self._was_lost, slot))
         slot.session = Member(driver, core)

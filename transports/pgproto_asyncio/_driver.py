@@ -12,7 +12,6 @@ import contextlib
 import inspect
 import logging
 import os
-import select
 import socket
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
@@ -52,7 +51,6 @@ class Driver(asyncio.Protocol):
         self._end_told = False
         self._timer: asyncio.TimerHandle | None = None
         self._closed = self._loop.create_future()
-        self._poller = select.poll()
 
     @property
     def clock(self) -> Callable[[], float]:
@@ -233,7 +231,6 @@ class Driver(asyncio.Protocol):
         """From now on the socket serves this session."""
         self._core = core
         self._machine = machine = core.machine
-        self._poller.register(self._expect_transport().get_extra_info("socket").fileno(), select.POLLIN)
         logger.debug("session %s: started", machine.process_id)
 
     async def perform(self, request: Request[R], lease: Lease | None = None) -> R:
@@ -272,10 +269,9 @@ class Driver(asyncio.Protocol):
             await waiter
         waitable.stirred = False
 
-    @property
-    def has_unread(self) -> bool:
-        """Whether something has come that was not read yet, such as the end of the connection."""
-        return bool(self._poller.poll(0))
+    def fileno(self) -> int:
+        """The number of the socket; -1 if there is none."""
+        return -1 if self._transport is None else self._transport.get_extra_info("socket").fileno()
 
     def leave(self, request: Request[object]) -> None:
         """The caller waits for the request no more."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import select
 import time
 from collections.abc import Callable
 from types import TracebackType
@@ -30,6 +31,7 @@ class Pool(AsyncPool[Driver, "asyncio.Future[None]", Session]):
         self._now: Callable[[], float] = time.monotonic
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._poller = select.poll()
         self._ended = asyncio.Event()
 
     async def open(self, timeout: float | None = None) -> Self:
@@ -92,6 +94,16 @@ class Pool(AsyncPool[Driver, "asyncio.Future[None]", Session]):
 
     async def _wait(self, waiter: asyncio.Future[None]) -> None:
         await waiter
+
+    def _has_unread(self, driver: Driver) -> bool:
+        number = driver.fileno()
+        if number < 0:
+            return True
+        self._poller.register(number, select.POLLIN)
+        try:
+            return bool(self._poller.poll(0))
+        finally:
+            self._poller.unregister(number)
 
     async def _let_read(self) -> None:
         await asyncio.sleep(0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pgproto._verbs._blocking_scopes import BlockingTransaction as Transaction
+from pgproto_blocking._pool import Pool
 from pgproto_blocking._session import Session, connect
 
-__all__ = ["Session", "Transaction", "connect"]
+__all__ = ["Pool", "Session", "Transaction", "connect"]

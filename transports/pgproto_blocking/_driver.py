@@ -49,11 +49,13 @@ class Driver:
 
     # Effects of a flow.
 
-    def run(self, flow: effects.Flow[R]) -> R:
-        """Carry out a flow; if it fails, the socket is closed."""
+    def run(self, flow: effects.Flow[R], latest: float | None = None) -> R:
+        """Carry out a flow; if it fails, the socket is closed. It fails if it takes until ``latest``."""
         result: object = None
         error: BaseException | None = None
         try:
+            if latest is not None:
+                self._wire.latest = min(self._wire.latest, latest)
             while True:
                 try:
                     effect = flow.send(result) if error is None else flow.throw(error)
@@ -147,6 +149,13 @@ class Driver:
                 return
             self._ride(machine, waitable, until)
         waitable.stirred = False
+
+    def look(self) -> None:
+        """Read what has come, without waiting for anything; unless another thread does so anyway."""
+        machine = self._expect_machine()
+        with self._lock:
+            if self._driving is None:
+                self._exchange(machine)
 
     def leave(self, request: Request[object]) -> None:
         """The caller waits for the request no more."""
@@ -330,6 +339,11 @@ class Driver:
         return len(self._wire.outgoing) > 0
 
     # The end.
+
+    def interrupt(self) -> None:
+        """Let the thread that carries out a flow fail soon."""
+        self._wire.latest = 0.0
+        self._wire.shut_down()
 
     def abort(self) -> None:
         """Close the socket at once, without a word to the server."""

@@ -7,6 +7,7 @@ from typing import Self
 
 from pgproto._establishing import establish
 from pgproto._session import SessionCore
+from pgproto._verbs._blocking_lending import BlockingSocket
 from pgproto._verbs._blocking_session import BlockingSession
 from pgproto_blocking._driver import Driver
 
@@ -18,7 +19,7 @@ class Session(BlockingSession):
 
     __slots__ = ("__weakref__", "_socket")
 
-    def __init__(self, driver: Driver, core: SessionCore) -> None:
+    def __init__(self, driver: BlockingSocket, core: SessionCore) -> None:
         super().__init__(driver, core)
         self._socket = driver
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import selectors
 import socket
 import ssl
@@ -33,6 +34,8 @@ class Wire:
         """Whether nobody wants to read, so that there is no use in waiting for what comes."""
         self.deadline: float | None = None
         """When opening, sending and receiving give up, by the monotonic clock."""
+        self.latest = math.inf
+        """When they give up in any case."""
         # What TLS wants before it can go on: to write in the midst of reading, or the other way round.
         self._read_wants_write = False
         self._write_wants_read = False
@@ -201,9 +204,10 @@ class Wire:
         return answers[0]
 
     def _remaining(self) -> float | None:
-        if self.deadline is None:
+        deadline = self.latest if self.deadline is None else min(self.deadline, self.latest)
+        if deadline == math.inf:
             return None
-        remaining = self.deadline - time.monotonic()
+        remaining = deadline - time.monotonic()
         if remaining <= 0:
             raise TimeoutError("the connection was not established in time")
         return remaining

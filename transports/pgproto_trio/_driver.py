@@ -12,7 +12,6 @@ import inspect
 import logging
 import math
 import os
-import select
 import socket
 import ssl
 from collections.abc import Callable
@@ -53,7 +52,6 @@ class Driver:
         self._ended = trio.Event()
         self._timed = trio.Event()
         self._timed_until = math.inf
-        self._poller = select.poll()
 
     clock: Callable[[], float] = staticmethod(trio.current_time)
     """The clock of all deadlines, in seconds."""
@@ -182,7 +180,6 @@ class Driver:
         """From now on the socket serves this session, by tasks in this nursery."""
         self._core = core
         self._machine = machine = core.machine
-        self._poller.register(self._expect_socket().fileno(), select.POLLIN)
         nursery.start_soon(self._serve, machine)
         logger.debug("session %s: started", machine.process_id)
 
@@ -271,10 +268,9 @@ class Driver:
             await trio.lowlevel.wait_task_rescheduled(leave)
         waitable.stirred = False
 
-    @property
-    def has_unread(self) -> bool:
-        """Whether something has come that was not read yet, such as the end of the connection."""
-        return bool(self._poller.poll(0))
+    def fileno(self) -> int:
+        """The number of the socket; -1 if there is none."""
+        return -1 if self._socket is None else self._socket.fileno()
 
     def leave(self, request: Request[object]) -> None:
         """The caller waits for the request no more."""

@@ -1,0 +1,259 @@
+"""A pool of sessions for plain threads: its verbs, and how sessions are lent and taken back.
+
+The asynchronous twin of this module is `pgproto._verbs._async_pool`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import replace
+from functools import partial
+from typing import Any, Generic, TypeVar, cast
+
+from pgproto._pool import PoolStatus, SessionStatus, Ticket, TicketKind, TicketState
+from pgproto._session import Command, Lease, SessionCore, is_untouched, take_back
+from pgproto._verbs._blocking import BlockingDriver, BlockingQueries
+from pgproto._verbs._blocking_lending import BlockingAcquisition, BlockingLoan, BlockingPoolDriver
+from pgproto._verbs._blocking_scopes import BlockingTransaction
+from pgproto._verbs._blocking_session import BlockingSession
+from pgproto._verbs._blocking_upkeep import BlockingUpkeep
+from pgproto._verbs._pooling import Member, PoolBase, Wish, Wishes, report_on
+from pgproto.errors import Error
+
+__all__ = ["BlockingPool"]
+
+D = TypeVar("D", bound=BlockingPoolDriver)
+W = TypeVar("W")
+SessionT = TypeVar("SessionT", bound=BlockingSession)
+
+
+class BlockingPool(BlockingUpkeep[D, W, SessionT], BlockingQueries, Generic[D, W, SessionT]):
+    __doc__ = PoolBase.__doc__
+
+    def _prepare(self) -> None:
+        super()._prepare()
+        self._one_shots = _OneShots(self._fulfil)
+
+    # The verbs.
+
+    def acquire(self, timeout: float | None = None) -> BlockingAcquisition[SessionT]:
+        """A session for oneself, for the time of a ``with`` block; it is returned on every way out.
+
+        Callers are served in the order in which they came. ``timeout`` is in seconds, None for the pool's
+        ``acquire_timeout``. Entering the block raises `pgproto.PoolTimeout` when none became free in time,
+        and `pgproto.PoolClosed`.
+        """
+        return BlockingAcquisition(self._lend, self._return, timeout)
+
+    @contextmanager
+    def _transaction(
+        self, isolation: str | None, readonly: bool, deferrable: bool
+    ) -> Generator[BlockingTransaction, None, None]:
+        with (
+            self.acquire() as session,
+            session.transaction(isolation, readonly, deferrable) as transaction,
+        ):
+            yield transaction
+
+    def transaction(
+        self, isolation: str | None = None, readonly: bool = False, deferrable: bool = False
+    ) -> AbstractContextManager[BlockingTransaction]:
+        """A transaction on a session of its own, to be entered with ``with``; as a session's."""
+        return self._transaction(isolation, readonly, deferrable)
+
+    def _connection(self) -> tuple[BlockingDriver, SessionCore, Lease | None]:
+        # A one-shot request is made when there is a session for it, so until then its wish stands for it.
+        return cast("tuple[BlockingDriver, SessionCore, Lease | None]", (self._one_shots, _WISHES, None))
+
+    def executemany(
+        self,
+        sql: str,
+        args: Iterable[Sequence[object]],
+        *,
+        timeout: float | None = None,
+    ) -> int:
+        """As a session's `executemany`."""
+        with self.acquire() as session:
+            return session.executemany(sql, args, timeout=timeout)
+
+    def resize(self, min_size: int | None = None, max_size: int | None = None) -> None:
+        """Change the limits; sessions above them are closed when nobody uses them."""
+        with self._guard:
+            self._machine.resize(self._now(), min_size, max_size)
+            self._pump()
+
+    def drain(self) -> None:
+        """Replace all sessions: at once those that nobody uses, the others as they come back."""
+        with self._guard:
+            self._machine.drain(self._now())
+            self._pump()
+
+    def expire(self, within: float) -> None:
+        """Replace all sessions within so many seconds, one after the other, each after its successor."""
+        with self._guard:
+            self._machine.expire(self._now(), within)
+            self._pump()
+
+    def status(self) -> PoolStatus:
+        with self._guard:
+            return super().status()
+
+    def sessions(self) -> list[SessionStatus]:
+        with self._guard:
+            return super().sessions()
+
+    def _open(self, timeout: float | None) -> None:
+        waiter = self._new_waiter()
+        with self._guard:
+            ticket = self._machine.open(self._now(), timeout)
+            ticket.waiter = waiter
+            is_waiting = ticket.state is TicketState.WAITING
+            self._pump()
+        if not is_waiting:
+            return
+        try:
+            self._wait(waiter)
+        except BaseException:
+            self._give_up(ticket)
+            self._close(0.0)
+            raise
+
+    def _shut(self, timeout: float) -> None:
+        with self._guard:
+            self._machine.close(self._now(), timeout)
+            self._pump()
+
+    def _close(self, timeout: float) -> None:
+        self._shut(timeout)
+        try:
+            self._wait_until_closed()
+        except BaseException:
+            self._shut(0.0)
+            raise
+
+    # Lending.
+
+    def _ask(self, timeout: float | None, *, shared: bool = False) -> Ticket[Member[D], W]:
+        with self._guard:
+            try:
+                ticket = self._machine.acquire(self._now(), timeout, shared=shared)
+                if ticket.slot is None:
+                    ticket.waiter = self._new_waiter()
+                return ticket
+            finally:
+                self._pump()
+
+    def _lend(self, timeout: float | None) -> tuple[BlockingLoan, SessionT]:
+        ticket = self._ask(timeout)
+        ticket.note = self._note()
+        member = self._wait_for_turn(ticket)
+        loan = BlockingLoan(member.driver, ticket, self._was_forgotten)
+        return loan, self._make_session(loan, member.core)
+
+    def _fulfil(self, wish: Wish, lease: None = None) -> Any:
+        """Make a one-shot request, and wait for its outcome."""
+        ticket = self._ask(None, shared=True)
+        try:
+            member = self._wait_for_turn(ticket)
+            make, arguments = wish
+            return member.driver.perform(make(member.core, *arguments))
+        finally:
+            self._release(ticket)
+
+    def _lives(self, member: Member[D], ticket: Ticket[Member[D], W]) -> bool:
+        """Whether the session is alive, as far as its socket tells."""
+        machine = member.core.machine
+        # Where others' requests are under way, they look after the socket.
+        if machine.failure is None and not (ticket.kind is TicketKind.SHARED and machine.in_flight > 0):
+            member.driver.look()
+        return machine.failure is None
+
+    def _wait_for_turn(self, ticket: Ticket[Member[D], W]) -> Member[D]:
+        """Wait until the ticket has a session that lives."""
+        try:
+            while True:
+                waiter = ticket.waiter
+                if waiter is not None:
+                    self._wait(waiter)
+                slot = ticket.slot
+                member = None if slot is None else slot.session
+                if member is None:
+                    raise ticket.misuse()  # the pool has closed, and taken the session away already
+                if self._lives(member, ticket):
+                    return member
+                report = report_on(member.core)
+                with self._guard:
+                    if ticket.slot is slot:
+                        ticket.waiter = self._new_waiter()
+                        self._machine.put_back(ticket, self._now(), report)
+                        self._pump()
+        except BaseException:
+            self._give_up(ticket)
+            raise
+
+    def _give_up(self, ticket: Ticket[Member[D], W]) -> None:
+        with self._guard:
+            self._machine.abandon(ticket, self._now())
+            self._pump()
+
+    def _return(self, loan: BlockingLoan) -> None:
+        if loan.end() and loan.ticket is not None:
+            self._release(loan.ticket)
+
+    def _release(self, ticket: Ticket[Member[D], W]) -> None:
+        shared = ticket.kind is TicketKind.SHARED
+        with self._guard:
+            slot = ticket.slot
+            member = None if slot is None else slot.session
+            if slot is None or member is None:
+                return
+            machine = member.core.machine
+            if is_untouched(machine):
+                if not shared:
+                    machine.traces.holder += 1
+                self._machine.release(ticket, self._now())
+                self._pump()
+                return
+        if not shared:
+            with suppress(Error):
+                member.driver.act(partial(take_back, machine))
+        elif machine.status != "I" and member.core.lease() is not None:
+            # The request has left a transaction open, and would keep the others' waiting for ever.
+            member.driver.start(Command("ROLLBACK", essential=True))
+        with self._guard:
+            if machine.failure is None and not machine.is_idle and slot.holders == 1:
+                self._spawn(partial(self._settle, member), partial(self._release_settled, ticket))
+            else:
+                self._release_settled(ticket)
+
+    def _settle(self, member: Member[D]) -> None:
+        """Let what was cancelled, and what cleans up, come to its end."""
+        with suppress(Exception):
+            member.driver.perform(member.core.ping(self._cancel_timeout))
+
+    def _release_settled(self, ticket: Ticket[Member[D], W]) -> None:
+        """To be called under the guard."""
+        slot = ticket.slot
+        if slot is not None and slot.session is not None:
+            report = report_on(slot.session.core)
+            if slot.holders > 1 and report.busy:
+                # It is the others' requests that are under way.
+                report = replace(report, busy=False)
+            self._machine.release(ticket, self._now(), report)
+            self._pump()
+
+    def _was_forgotten(self, ticket: Ticket[Member[D], W]) -> None:
+        self._call_later(partial(self._release, ticket))
+
+
+class _OneShots:
+    """Stands for the driver of a session that is yet to come."""
+
+    __slots__ = ("perform",)
+
+    def __init__(self, perform: Callable[[Wish, None], Any]) -> None:
+        self.perform = perform
+
+
+_WISHES = Wishes()

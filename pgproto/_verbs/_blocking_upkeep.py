@@ -1,0 +1,199 @@
+"""The upkeep of a pool for plain threads: how its machine's steps are carried out.
+
+One lock guards the machine, and what it has decided is set going under the same lock, in the order in which
+it was decided. Each step has a thread of its own, which takes the lock only to tell how it went. Nobody
+calls a driver under the lock. The asynchronous twin of this module is `pgproto._verbs._async_upkeep`.
+"""
+
+from __future__ import annotations
+
+import inspect
+from abc import abstractmethod
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
+from functools import partial
+from typing import Generic, TypeVar, assert_never, cast
+
+from pgproto._connecting import cancel
+from pgproto._establishing import establish
+from pgproto._pool import CLEAN, Check, Close, Hook, Open, Reset, RunHook, Slot, Step
+from pgproto._session import Command, SessionCore
+from pgproto._verbs._blocking_lending import BlockingLoan, BlockingPoolDriver, BlockingSocket
+from pgproto._verbs._blocking_session import BlockingSession
+from pgproto._verbs._pooling import Member, PoolBase, merged, report_on
+
+__all__ = ["BlockingUpkeep"]
+
+D = TypeVar("D", bound=BlockingPoolDriver)
+W = TypeVar("W")
+SessionT = TypeVar("SessionT", bound=BlockingSession)
+
+_GOODBYE = 5.0
+
+
+class BlockingUpkeep(PoolBase[D, W], Generic[D, W, SessionT]):
+    """Opens, checks, resets and closes sessions, and runs hooks."""
+
+    # What a transport brings along.
+
+    @abstractmethod
+    def _new_driver(self) -> D:
+        """A driver that has no socket yet."""
+
+    @abstractmethod
+    def _attach(self, driver: D, core: SessionCore) -> None:
+        """From now on the driver serves this session."""
+
+    @abstractmethod
+    def _make_session(self, socket: BlockingSocket, core: SessionCore) -> SessionT:
+        """The public session."""
+
+    _guard: AbstractContextManager[object]
+    """Guards the machine."""
+
+    @abstractmethod
+    def _spawn(self, job: Callable[[], object], over: Callable[[], None]) -> None:
+        """Run the job in a thread of its own, and then call ``over``, under the guard."""
+
+    @abstractmethod
+    def _new_waiter(self) -> W:
+        """Something to wait for."""
+
+    @abstractmethod
+    def _wait(self, waiter: W) -> None:
+        """Wait for it; raises the error that it is woken with."""
+
+    @abstractmethod
+    def _wait_until_closed(self) -> None:
+        """Wait for `_all_closed`, and for all threads of the pool."""
+
+    @abstractmethod
+    def _call_later(self, function: Callable[[], None]) -> None:
+        """Call the function in a thread of the pool, soon; this may be said at any point of any thread."""
+
+    def _prepare(self) -> None:
+        self._jobs: dict[Slot[Member[D]], _Job] = {}
+
+    # Carrying out what the machine has decided.
+
+    def _pump(self) -> None:
+        """To be called under the guard, after each call of the machine."""
+        if actions := self._machine.actions():
+            self._carry_out(actions)
+
+    def _tick(self) -> None:
+        with self._guard:
+            self._machine.tick(self._now())
+            self._pump()
+
+    def _begin(self, step: Step[Member[D]]) -> None:
+        slot = step.slot
+        if isinstance(step, Close) and not step.graceful:
+            overtaken = self._jobs.get(slot)
+            if overtaken is not None:
+                overtaken.cancel()
+            if overtaken is None or slot.session is not None:
+                self._cut_off(step)
+            return
+        job = self._jobs[slot] = _Job()
+        self._spawn(partial(self._take, step, job), partial(self._job_over, slot, job))
+
+    def _job_over(self, slot: Slot[Member[D]], job: _Job) -> None:
+        if self._jobs.get(slot) is job:
+            del self._jobs[slot]
+            step = slot.step
+            if isinstance(step, Close) and not step.graceful:
+                # It was overtaken while it opened the session; only now is the socket known to be closed.
+                self._cut_off(step)
+
+    def _cut_off(self, step: Close[Member[D]]) -> None:
+        """Close a session at once; but a server that is at work for it is told to stop."""
+        self._spawn(partial(self._abort, step.slot.session), partial(self._was_cut_off, step))
+
+    def _abort(self, member: Member[D] | None) -> None:
+        if member is None:
+            return
+        if member.core.machine.in_flight and not member.core.is_closed:
+            with suppress(Exception):
+                deadline = self._now() + self._cancel_timeout
+                self._new_driver().run(cancel(member.core.established, deadline=deadline), deadline)
+        member.driver.abort()
+
+    def _was_cut_off(self, step: Close[Member[D]]) -> None:
+        self._machine.finished(step, self._now())
+        self._pump()
+
+    def _take(self, step: Step[Member[D]], job: _Job) -> None:
+        """Take a step, and tell the machine how it went."""
+        failure: Exception | None = None
+        try:
+            self._do(step, job)
+        except Exception as error:
+            failure = error
+        member = step.slot.session
+        report = CLEAN if member is None else report_on(member.core)
+        with self._guard:
+            self._machine.finished(step, self._now(), failure, report)
+            self._pump()
+
+    def _do(self, step: Step[Member[D]], job: _Job) -> None:
+        slot = step.slot
+        member = slot.session
+        match step:
+            case Open():
+                self._connect(slot, job)
+            case RunHook(hook=Hook.BEFORE_CONNECT):
+                settings, answer = self._settings(self._hooks[Hook.BEFORE_CONNECT])
+                slot.settings = merged(settings, _checked(answer))
+            case _ if member is None:
+                ...
+            case RunHook():
+                self._run_hook(member, step.hook)
+            case Check():
+                member.driver.perform(member.core.ping(None))
+            case Reset():
+                member.driver.perform(Command(step.sql))
+                member.core.machine.traces.changed = False
+            case Close():
+                member.driver.close(_GOODBYE)
+            case _:
+                assert_never(step)
+
+    def _connect(self, slot: Slot[Member[D]], job: _Job) -> None:
+        driver = self._new_driver()
+        job.cancel = driver.interrupt
+        latest = None if self._connect_timeout is None else self._now() + self._connect_timeout
+        settings = self._parameters if slot.settings is None else cast("dict[str, object]", slot.settings)
+        core = driver.run(establish(self._dsn, settings, self._now, self._types), latest)
+        self._attach(driver, core)
+        slot.session = Member(driver, core)
+
+    def _run_hook(self, member: Member[D], hook: Hook) -> None:
+        machine = member.core.machine
+        if hook is Hook.AFTER_CONNECT:
+            machine.reports.lasting = 0
+            machine.reports.notice_handlers.clear()
+        loan = BlockingLoan(member.driver, None)
+        try:
+            _checked(self._hooks[hook](self._make_session(loan, member.core)))
+        finally:
+            loan.end()
+        if hook is Hook.AFTER_CONNECT:
+            machine.reports.lasting = len(machine.reports.notice_handlers)
+            machine.traces.changed = False
+
+
+def _checked(answer: object) -> object:
+    if inspect.isawaitable(answer):
+        raise TypeError("a pool for plain threads cannot await a hook; give a plain function")
+    return answer
+
+
+class _Job:
+    """A step under way."""
+
+    __slots__ = ("cancel",)
+
+    def __init__(self) -> None:
+        self.cancel: Callable[[], object] = bool
+        """Cancels it."""

@@ -1,0 +1,174 @@
+"""`Pool` for plain threads: one lock, a thread that keeps time, and one for each step while it takes."""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import random
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from pgproto._pool import Ticket
+from pgproto._session import SessionCore
+from pgproto._verbs._blocking_lending import BlockingSocket
+from pgproto._verbs._blocking_pool import BlockingPool
+from pgproto._verbs._pooling import Member
+from pgproto_blocking._driver import Driver
+from pgproto_blocking._session import Session
+
+__all__ = ["Pool"]
+
+logger = logging.getLogger("pgproto")
+
+
+class _Waiter:
+    """What a thread waits for."""
+
+    __slots__ = ("error", "lock")
+
+    def __init__(self) -> None:
+        self.error: BaseException | None = None
+        self.lock = threading.Lock()
+        self.lock.acquire()
+
+
+class Pool(BlockingPool[Driver, _Waiter, Session]):
+    __doc__ = BlockingPool.__doc__
+
+    def _prepare(self) -> None:
+        super()._prepare()
+        self._now: Callable[[], float] = time.monotonic
+        self._guard = threading.Lock()
+        self._process = os.getpid()
+        self._timekeeper: threading.Thread | None = None
+        # What the timekeeper is told: a time, something to call, or that it is over. Unlike other things of
+        # threads, a SimpleQueue may be used in the midst of whatever garbage collection interrupts.
+        self._told: queue.SimpleQueue[float | Callable[[], None] | None] = queue.SimpleQueue()
+        self._threads: set[threading.Thread] = set()
+        self._drivers: weakref.WeakSet[Driver] = weakref.WeakSet()
+        self._ended = threading.Event()
+
+    def open(self, timeout: float | None = None) -> Self:
+        """Open the pool, and wait for ``min_size`` sessions; ``timeout`` as for `acquire`.
+
+        Raises what connecting raises if the server refuses, and `pgproto.PoolTimeout`.
+        """
+        self._expect_process()
+        with self._guard:
+            if self._timekeeper is None and not self._ended.is_set():
+                self._timekeeper = threading.Thread(target=self._keep_time, name="pgproto-pool", daemon=True)
+                self._timekeeper.start()
+        self._open(timeout)
+        return self
+
+    def close(self, timeout: float = 30) -> None:
+        """Close the pool: sessions that are in use when they come back, or after ``timeout`` seconds."""
+        if self._process == os.getpid():
+            self._close(timeout)
+            return
+        # The parent goes on using the connections; this process only lets go of its copies.
+        for driver in self._drivers:
+            driver.abort()
+
+    def __enter__(self) -> Self:
+        return self.open()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        # Whoever has been interrupted does not wait for those who have a session.
+        patient = kind is None or issubclass(kind, Exception)
+        self.close(30 if patient else self._cancel_timeout)
+
+    # What the machine's steps are made of.
+
+    def _expect_process(self) -> None:
+        if self._process != os.getpid():
+            raise RuntimeError("the pool belongs to the process that was forked; make another one")
+
+    def _ask(self, timeout: float | None, *, shared: bool = False) -> Ticket[Member[Driver], _Waiter]:
+        self._expect_process()
+        return super()._ask(timeout, shared=shared)
+
+    def _random(self) -> float:
+        return random.random()
+
+    def _new_driver(self) -> Driver:
+        return Driver()
+
+    def _attach(self, driver: Driver, core: SessionCore) -> None:
+        driver.attach(core)
+        with self._guard:
+            self._drivers.add(driver)
+
+    def _make_session(self, socket: BlockingSocket, core: SessionCore) -> Session:
+        return Session(socket, core)
+
+    def _spawn(self, job: Callable[[], object], over: Callable[[], None]) -> None:
+        def run() -> None:
+            try:
+                job()
+            finally:
+                with self._guard:
+                    over()
+                    self._threads.discard(thread)
+
+        thread = threading.Thread(target=run, name="pgproto-pool-step", daemon=True)
+        self._threads.add(thread)
+        thread.start()
+
+    def _new_waiter(self) -> _Waiter:
+        return _Waiter()
+
+    def _wait(self, waiter: _Waiter) -> None:
+        with waiter.lock:
+            if waiter.error is not None:
+                raise waiter.error
+
+    def _wake(self, waiter: _Waiter, error: BaseException | None) -> None:
+        waiter.error = error
+        waiter.lock.release()
+
+    def _set_timer(self, time: float) -> None:
+        self._told.put(time)
+
+    def _keep_time(self) -> None:
+        until: float | None = None
+        while True:
+            try:
+                told = self._told.get(timeout=None if until is None else max(0.0, until - time.monotonic()))
+            except queue.Empty:
+                until = None
+                self._tick()
+                continue
+            if told is None:
+                return
+            if isinstance(told, int | float):
+                until = told
+            else:
+                told()
+
+    def _all_closed(self) -> None:
+        self._told.put(None)
+        self._ended.set()
+
+    def _wait_until_closed(self) -> None:
+        self._ended.wait()
+        if self._timekeeper is not None:
+            self._timekeeper.join()
+        with self._guard:
+            threads = list(self._threads)
+        for thread in threads:
+            # One that is in a hook that does not end is left behind.
+            thread.join(self._cancel_timeout)
+
+    def _call_later(self, function: Callable[[], None]) -> None:
+        self._told.put(function)
+
+    def _log(self, message: str) -> None:
+        logger.warning("%s", message)
