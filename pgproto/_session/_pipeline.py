@@ -15,7 +15,7 @@ from pgproto import messages as m
 from pgproto._session._introduction import EXECUTE, IntroducingRequest
 from pgproto._session._machine import SYNC, RequestMachine
 from pgproto._session._query import Rows
-from pgproto._session._sql import check_sql, first_keyword
+from pgproto._session._sql import ENDING, check_sql, first_keyword
 from pgproto._session._statement import Statement, check_arguments
 from pgproto._state import Step
 from pgproto.errors import DataError, Error, LocalProtocolError, PipelineAborted
@@ -59,11 +59,12 @@ class PipelineResult(Generic[R_co]):
             raise self._error
         return self._finish(self.rows)
 
-    def settle(self, error: BaseException | None) -> None:
-        """The outcome is known."""
+    def settle(self, error: BaseException | None, *, told: bool = False) -> None:
+        """The outcome is known; ``told`` is whether the caller hears of it by another way too."""
         if not self.done:
             self.done = True
             self._error = error or self.rows.error
+            self._asked = told
 
     def __del__(self) -> None:
         error = self._error
@@ -88,6 +89,10 @@ class Pipeline(IntroducingRequest[None]):
         self._statement: Statement | None = None
         self._refused: DataError | None = None
         """What is wrong with the arguments of the statement that is next to be written."""
+
+    @property
+    def ends_transaction(self) -> bool:
+        return any(first_keyword(result.sql) in ENDING for result in self.results)
 
     def begin(self, machine: RequestMachine) -> None:
         for result in self.results:
@@ -188,7 +193,7 @@ class Pipeline(IntroducingRequest[None]):
                 return
             # It did not come to executing anything, or nobody knows how far it came.
             for result in self.results:
-                result.settle(error)
+                result.settle(error, told=True)
             raise
 
     def value(self) -> None:

@@ -15,7 +15,7 @@ from pgproto._row_factories import RowFactory
 from pgproto._rows import Decoder, skip_rows
 from pgproto._session._introduction import EXECUTE, IntroducingRequest, in_format, make_statement
 from pgproto._session._machine import FLUSH, SYNC, RequestMachine
-from pgproto._session._sql import check_sql, first_keyword
+from pgproto._session._sql import ENDING, check_sql, first_keyword
 from pgproto._session._statement import PreparedStatement, Statement, check_arguments
 from pgproto._session._tag import CommandTag
 from pgproto._state import Step
@@ -146,6 +146,10 @@ class Query(IntroducingRequest[R_co]):
         self._bound = False
         self._stale = False
         self._retried = False
+
+    @property
+    def ends_transaction(self) -> bool:
+        return first_keyword(self.sql) in ENDING
 
     # Writing.
 

@@ -114,15 +114,25 @@ class Request(Waitable, ABC, Generic[R_co]):
                 del error
         return self.value()
 
-    def lose(self, reason: str, cause: BaseException | None, given: int) -> None:
-        """End it because the connection has ended; ``given`` bytes were handed to the transport."""
+    @property
+    def ends_transaction(self) -> bool:
+        """Whether it may end the transaction that it runs in, so that what follows runs without."""
+        return False
+
+    def lose(
+        self, reason: str, cause: BaseException | None, given: int, *, in_transaction: bool = False
+    ) -> None:
+        """End it because the connection has ended; ``given`` bytes were handed to the transport.
+
+        ``in_transaction`` is whether nothing but its own doing could have committed what it did.
+        """
         outcome: Outcome
         if self.first_byte == _NOT_WRITTEN or given <= self.first_byte:
             outcome = "not_sent"
         elif self.execute_end == _NOT_WRITTEN or given < self.execute_end:
             outcome = "not_committed"
         else:
-            outcome = self.outcome_when_sent()
+            outcome = "not_committed" if in_transaction and not self.ends_transaction else "unknown"
         if self.error is None or isinstance(self.error, DataError):
             self.error = self.loss(reason, outcome)
             self.error.__cause__ = cause
@@ -134,8 +144,3 @@ class Request(Waitable, ABC, Generic[R_co]):
     def overdue(self, timeout: QueryTimeout) -> Error:
         """The error of a request that took too long."""
         return timeout
-
-    def outcome_when_sent(self) -> Outcome:
-        """What can be said of a request that was sent completely when its connection was lost."""
-        lease = self.lease
-        return "not_committed" if lease is not None and lease.in_transaction else "unknown"

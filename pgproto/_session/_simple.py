@@ -13,7 +13,7 @@ from pgproto._record import Record, record_type
 from pgproto._rows import Decoder, compile_decoder, skip_rows
 from pgproto._session._machine import SYNC, RequestMachine
 from pgproto._session._request import Request
-from pgproto._session._sql import check_sql
+from pgproto._session._sql import ENDING, check_sql, first_keyword
 from pgproto._session._tag import CommandTag
 from pgproto._state import Step
 from pgproto.errors import (
@@ -109,6 +109,11 @@ class SimpleQuery(Request[list[Result]]):
             self._decode = None
             return skip_rows(data, start, end)
 
+    @property
+    def ends_transaction(self) -> bool:
+        # Any of its statements may.
+        return True
+
     def fail(self, machine: RequestMachine, error: PostgresError) -> None:
         if self._results:
             error.add_note(f"statement {len(self._results) + 1} of the query string failed")
@@ -134,6 +139,10 @@ class Command(Request[CommandTag]):
     def receive(self, machine: RequestMachine, message: m.Message) -> None:
         if isinstance(message, m.CommandComplete):
             self.tag = message.command_tag
+
+    @property
+    def ends_transaction(self) -> bool:
+        return first_keyword(self.sql) in ENDING
 
     def leave(self, machine: RequestMachine) -> None:
         """Nothing: it is over in no time, and what it opened is closed by another."""
@@ -164,9 +173,6 @@ class Commit(Command):
         error = CommitUnknown(f"whether the transaction was committed is not known: {timeout}")
         error.__cause__ = timeout
         return error
-
-    def outcome_when_sent(self) -> Outcome:
-        return "unknown"
 
     def value(self) -> CommandTag:
         if self.tag == "ROLLBACK":

@@ -11,7 +11,10 @@ from typing import Final
 
 from pgproto.errors import DataError
 
-__all__ = ["check_sql", "end_of_comment", "first_keyword", "quote_ident"]
+__all__ = ["ENDING", "check_sql", "end_of_comment", "first_keyword", "quote_ident"]
+
+ENDING: Final = frozenset({"COMMIT", "END", "ROLLBACK", "ABORT", "PREPARE"})
+"""First keywords of statements that may end a transaction (PREPARE TRANSACTION is one)."""
 
 _SPACE_OR_LINE_COMMENT: Final = re.compile(r"(?:[\s;(]+|--[^\r\n]*)+")
 _COMMENT_EDGE: Final = re.compile(r"/\*|\*/")
