@@ -1,0 +1,371 @@
+"""`FakeSession`: one connection of a fake server, from StartupMessage to the end."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+
+from pgproto import messages as m
+from pgproto._connection import Connection
+from pgproto.errors import (
+    DataError,
+    FeatureNotSupported,
+    InFailedSqlTransaction,
+    InvalidCursorName,
+    InvalidSqlStatementName,
+    PostgresError,
+    ProtocolViolation,
+    QueryCanceled,
+    RemoteProtocolError,
+)
+from pgproto.messages import Message, Role
+from pgproto.testing._statement import Known, Statement
+
+if TYPE_CHECKING:
+    from pgproto.testing._fake import FakeServer
+
+__all__ = ["FakeSession"]
+
+Pauses: TypeAlias = Generator[float, None, None]
+"""The seconds that the server takes between two things."""
+
+Status: TypeAlias = Literal["I", "T", "E"]
+
+_CONTROL: Final = re.compile(
+    r"\s*(BEGIN|START\s+TRANSACTION|COMMIT|END|ROLLBACK\s+TO|ROLLBACK|ABORT|SAVEPOINT|RELEASE|SET|"
+    r"LISTEN|UNLISTEN|DEALLOCATE|DISCARD)\b\s*(.*)",
+    re.IGNORECASE | re.ASCII | re.DOTALL,
+)
+_TAGS: Final = {"END": "COMMIT", "ABORT": "ROLLBACK", "ROLLBACK TO": "ROLLBACK"}
+
+
+@dataclass
+class _Portal:
+    """A statement with its arguments."""
+
+    known: Known
+    arguments: list[object]
+    formats: list[int]
+    rows: Iterator[Sequence[object]] | None = None
+    count: int = 0
+
+
+class FakeSession:
+    """A server's side of one connection; it is a `Peer`."""
+
+    def __init__(self, server: FakeServer, process_id: int) -> None:
+        self.connection = Connection(Role.BACKEND)
+        self.key = m.BackendKeyData(process_id, process_id.to_bytes(4, "big"))
+        self.heard: list[Message] = []
+        """What it has taken up so far, in order."""
+        self.status: Status = "I"
+        """The transaction status."""
+        self.startup: dict[str, str] = {}
+        """What the client said in its StartupMessage."""
+        self._server = server
+        self._out: list[bytes] = []
+        self._statements: dict[str, Known] = {}
+        self._portals: dict[str, _Portal] = {}
+        self._channels: set[str] = set()
+        self._work: Pauses | None = None
+        self._until = 0.0
+        self._interrupted = False
+        self._closed = False
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it hangs up."""
+        return self._closed
+
+    @property
+    def process_id(self) -> int:
+        """What the client knows it by."""
+        return self.key.process_id
+
+    # As a peer.
+
+    def receive_data(self, data: bytes) -> None:
+        """Hear bytes; what they ask is done in `data_to_send`."""
+        if not self._closed:
+            self.connection.receive_data(data)
+
+    def data_to_send(self, now: float) -> bytes:
+        """Do what can be done by this time, and return what there is to say."""
+        while not self._closed:
+            if self._work is not None:
+                if now < self._until and not self._interrupted:
+                    break
+                self._go_on(now)
+            elif not self._begin(now):
+                break
+        data = b"".join(self._out)
+        self._out.clear()
+        return data
+
+    def next_time(self) -> float | None:
+        """When the statement under way is over."""
+        if self._work is None or self._closed:
+            return None
+        return 0.0 if self._interrupted else self._until
+
+    # For tests.
+
+    def interrupt(self) -> None:
+        """Cancel what is under way, as a cancel request does."""
+        self._interrupted = self._work is not None
+
+    def hang_up(self, error: PostgresError | None = None) -> None:
+        """End the connection, with a last word or without one."""
+        if error is not None and not self._closed:
+            self._out.append(self.connection.send(_report(error, "FATAL")))
+        self._closed = True
+
+    def notify(self, notification: m.NotificationResponse) -> None:
+        """Pass on a notification, if the client listens."""
+        if notification.channel in self._channels and not self._closed:
+            self._say(notification)
+
+    # The flow of messages.
+
+    def _say(self, *messages: Message) -> None:
+        self._out += [self.connection.send(message) for message in messages]
+
+    def _begin(self, now: float) -> bool:
+        """Take up the next message; False if there is none."""
+        try:
+            event = self.connection.next_event()
+        except RemoteProtocolError as error:
+            self._closed = True
+            if not self.connection.is_closed:
+                self.hang_up(ProtocolViolation(str(error)))
+            return False
+        if not isinstance(event, Message):
+            self._closed = self._closed or self.connection.is_closed
+            return False
+        self.heard.append(event)
+        self._work = self._respond(event)
+        self._until = now
+        return True
+
+    def _go_on(self, now: float) -> None:
+        work = self._work
+        if work is None:
+            return
+        try:
+            if self._interrupted:
+                self._interrupted = False
+                self._until = now + work.throw(QueryCanceled("canceling statement due to user request"))
+            else:
+                self._until = now + next(work)
+        except StopIteration:
+            self._work = None
+        except PostgresError as error:
+            self._work = None
+            self._fail(error)
+
+    def _fail(self, error: PostgresError) -> None:
+        if self.status == "T":
+            self.status = "E"
+        self._portals.clear()
+        self._say(_report(error, "ERROR"))
+        if isinstance(self.heard[-1], m.Query):
+            self._say(m.ReadyForQuery(self.status))
+
+    def _respond(self, message: Message) -> Pauses:
+        match message:
+            case m.SSLRequest() | m.GSSENCRequest():
+                self._say(m.EncryptionResponse(b"N"))
+            case m.StartupMessage():
+                self._greet(message)
+            case m.CancelRequest():
+                self._server.cancel(message.process_id, message.secret_key)
+                self._closed = True
+            case m.Query():
+                yield from self._simple_query(message.query)
+            case m.Parse():
+                self._statements[message.name] = self._find(message.query)
+                self._say(m.ParseComplete())
+            case m.Bind():
+                self._bind(message)
+            case m.Describe():
+                self._describe(message)
+            case m.Execute():
+                yield from self._execute(self._portal(message.portal), message.max_rows)
+            case m.Close():
+                self._close(message)
+            case m.Sync():
+                if self.status == "I":
+                    self._portals.clear()
+                self._say(m.ReadyForQuery(self.status))
+            case m.Terminate():
+                self._closed = True
+            case m.Flush():
+                ...
+            case _:
+                raise FeatureNotSupported(f"a fake server knows nothing of {type(message).__name__}")
+
+    def _greet(self, message: m.StartupMessage) -> None:
+        self.startup = dict(message.parameters)
+        parameters = [m.ParameterStatus(name, value) for name, value in self._server.parameters.items()]
+        self._say(m.AuthenticationOk(), *parameters, self.key, m.ReadyForQuery("I"))
+
+    # Statements and portals.
+
+    def _find(self, sql: str) -> Known:
+        control = _CONTROL.match(sql)
+        word = "" if control is None else _word(control)
+        if self.status == "E" and word not in ("COMMIT", "ROLLBACK", "ROLLBACK TO", "END", "ABORT"):
+            raise InFailedSqlTransaction(
+                "current transaction is aborted, commands ignored until end of transaction block"
+            )
+        try:
+            return self._server.find(sql)
+        except PostgresError:
+            if sql.strip() and control is None:
+                raise
+            return Known(sql, Statement())
+
+    def _bind(self, message: m.Bind) -> None:
+        known = self._statements.get(message.statement)
+        if known is None:
+            raise InvalidSqlStatementName(f'prepared statement "{message.statement}" does not exist')
+        if len(message.parameters) != len(known.parameters):
+            raise ProtocolViolation(
+                f"bind message supplies {len(message.parameters)} parameters, "
+                f'but prepared statement "{message.statement}" requires {len(known.parameters)}'
+            )
+        try:
+            arguments = known.decode(
+                message.parameters, _formats(message.parameter_formats, len(message.parameters))
+            )
+        except DataError as error:
+            raise ProtocolViolation(str(error)) from error
+        formats = _formats(message.result_formats, len(known.columns))
+        self._portals[message.portal] = _Portal(known, arguments, formats)
+        self._say(m.BindComplete())
+
+    def _describe(self, message: m.Describe) -> None:
+        if message.kind == "P":
+            portal = self._portal(message.name)
+            known, formats = portal.known, portal.formats
+        else:
+            found = self._statements.get(message.name)
+            if found is None:
+                raise InvalidSqlStatementName(f'prepared statement "{message.name}" does not exist')
+            known, formats = found, [0] * len(found.columns)
+            self._say(m.ParameterDescription(tuple([codec.oid for codec in known.parameters])))
+        self._say(m.RowDescription(known.fields(formats)) if known.columns else m.NoData())
+
+    def _portal(self, name: str) -> _Portal:
+        portal = self._portals.get(name)
+        if portal is None:
+            raise InvalidCursorName(f'portal "{name}" does not exist')
+        return portal
+
+    def _close(self, message: m.Close) -> None:
+        if message.kind == "S":
+            self._statements.pop(message.name, None)
+        else:
+            self._portals.pop(message.name, None)
+        self._say(m.CloseComplete())
+
+    # Execution.
+
+    def _simple_query(self, query: str) -> Pauses:
+        statements = [part for part in query.split(";") if part.strip()]
+        for sql in statements:
+            known = self._find(sql.strip())
+            formats = [0] * len(known.columns)
+            if known.columns:
+                self._say(m.RowDescription(known.fields(formats)))
+            yield from self._execute(_Portal(known, [], formats), 0)
+        if not statements:
+            self._say(m.EmptyQueryResponse())
+        self._say(m.ReadyForQuery(self.status))
+
+    def _execute(self, portal: _Portal, limit: int) -> Pauses:
+        known = portal.known
+        if portal.rows is None:
+            yield known.statement.delay
+            self._say(*[_notice(notice) for notice in known.statement.notices])
+            portal.rows = iter(known.statement.give(portal.arguments))
+        for sent, row in enumerate(portal.rows, 1):
+            self._say(m.DataRow(known.encode(row, portal.formats)))
+            portal.count += 1
+            if sent == limit:
+                self._say(m.PortalSuspended())
+                return
+        if not known.sql.strip():
+            self._say(m.EmptyQueryResponse())
+        else:
+            tag = self._control(known.sql) or f"SELECT {portal.count}"
+            self._say(m.CommandComplete(known.statement.tag or tag))
+
+    def _control(self, sql: str) -> str:
+        """Do what a statement means for the session; the command tag if it is one that we know."""
+        control = _CONTROL.match(sql)
+        if control is None:
+            return ""
+        word = _word(control)
+        tag = _TAGS.get(word, word)
+        match word:
+            case "BEGIN" | "START TRANSACTION":
+                self.status = "T"
+            case "COMMIT" | "END":
+                tag = "ROLLBACK" if self.status == "E" else tag
+                self.status = "I"
+            case "ROLLBACK" | "ABORT":
+                self.status = "I"
+            case "ROLLBACK TO":
+                self.status = "T"
+            case "LISTEN":
+                self._channels.add(_unquoted(control[2]))
+            case "UNLISTEN":
+                self._channels.discard(_unquoted(control[2]))
+            case "DEALLOCATE" | "DISCARD" if control[2].upper().startswith("ALL"):
+                self._statements.clear()
+                tag = word + " ALL"
+            case _:
+                # SAVEPOINT, RELEASE and SET change nothing here.
+                ...
+        return tag
+
+
+def _word(control: re.Match[str]) -> str:
+    return " ".join(control[1].upper().split())
+
+
+def _unquoted(name: str) -> str:
+    name = name.strip()
+    return name[1:-1].replace('""', '"') if name.startswith('"') else name.lower()
+
+
+def _formats(given: Sequence[int], count: int) -> list[int]:
+    """One format for each value, as Bind tells it in short."""
+    if not given:
+        return [0] * count
+    return list(given) * count if len(given) == 1 else list(given)
+
+
+def _fields(error: PostgresError, severity: str) -> dict[str, str]:
+    fields = {"S": error.severity or severity, "V": error.severity or severity}
+    fields |= {"C": error.sqlstate or "XX000", "M": error.message or ""}
+    for code, text in (
+        ("D", error.detail),
+        ("H", error.hint),
+        ("t", error.table_name),
+        ("n", error.constraint_name),
+    ):
+        if text is not None:
+            fields[code] = text
+    return fields
+
+
+def _report(error: PostgresError, severity: str) -> m.ErrorResponse:
+    return m.ErrorResponse(_fields(error, severity))
+
+
+def _notice(notice: PostgresError) -> m.NoticeResponse:
+    return m.NoticeResponse(_fields(notice, "NOTICE"))
