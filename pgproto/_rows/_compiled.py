@@ -19,8 +19,10 @@ Run: TypeAlias = Callable[[list[object], bytes, int, int], int]
 """``run(rows, data, start, end)`` decodes rows until one is not as expected, and returns where that begins.
 It raises nothing."""
 
-MAX_COMPILED_COLUMNS: Final = 128
+MAX_COMPILED_COLUMNS: Final = 300
 """Wider rows are left to the loop: compiling takes time for each column, and a server may claim 65,535."""
+
+_NARROW: Final = 64
 
 
 class DictMaker:
@@ -49,15 +51,20 @@ def compile_run(
     kinds = tuple([kind_of(codec, inline) for codec in codecs])
     target = "tuple" if make is None else "dict" if isinstance(make, DictMaker) else "make"
     makers = make.names if isinstance(make, DictMaker) else (make,)
-    run: Run = _builder(kinds, tuple(nullable), target)(*makers, *map(converter_of, codecs))
+    builder = _narrow_builder if len(kinds) <= _NARROW else _wide_builder
+    run: Run = builder(kinds, tuple(nullable), target)(*makers, *map(converter_of, codecs))
     return run
 
 
-@lru_cache(maxsize=256)
-def _builder(kinds: tuple[Kind, ...], nullable: tuple[bool, ...], target: str) -> Callable[..., Any]:
+def _build(kinds: tuple[Kind, ...], nullable: tuple[bool, ...], target: str) -> Callable[..., Any]:
     source = RowSource(kinds, nullable, target)
     text = source.text()
     namespace: dict[str, Any] = {**NAMES, **source.names}
     exec(compile(text, "<rows>", "exec"), namespace)
     builder: Callable[..., Any] = namespace["build"]
     return builder
+
+
+# A function takes up to a kilobyte for each column, so of the wide ones only a few are kept.
+_narrow_builder = lru_cache(maxsize=128)(_build)
+_wide_builder = lru_cache(maxsize=16)(_build)

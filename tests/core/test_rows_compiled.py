@@ -30,7 +30,7 @@ def test_wide_rows_are_not_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise AssertionError("compiled")
 
-    monkeypatch.setattr(compiled, "_builder", refuse)
+    monkeypatch.setattr(compiled, "_wide_builder", refuse)
     for columns in (MAX_COMPILED_COLUMNS + 1, MAX_COMPILED_COLUMNS):
         data = row_message([int4(7)] * columns) * ENOUGH
         decode = compile_decoder([INT4] * columns)
@@ -98,13 +98,14 @@ def test_common_infinities_are_learned(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_functions_are_shared_by_shape() -> None:
-    compiled._builder.cache_clear()
+    compiled._narrow_builder.cache_clear()
     data = row_message([int4(1), b""]) * ENOUGH
     for _ in range(3):
         for codec in (TEXT, REGISTRY.codec(1043)):
             compile_decoder([INT4, codec])([], data, 0, len(data))
-    assert compiled._builder.cache_info().misses == 1
-    assert compiled._builder.cache_info().maxsize is not None
+    assert compiled._narrow_builder.cache_info().misses == 1
+    for builder in (compiled._narrow_builder, compiled._wide_builder):
+        assert builder.cache_info().maxsize is not None
 
 
 def test_nothing_of_the_servers_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,7 +117,7 @@ def test_nothing_of_the_servers_is_compiled(monkeypatch: pytest.MonkeyPatch) -> 
         return original(text, *rest)
 
     monkeypatch.setattr(compiled, "compile", recorded, raising=False)
-    compiled._builder.cache_clear()
+    compiled._narrow_builder.cache_clear()
     codec = dataclasses.replace(INT4, name="evil\n    import os", from_struct=int)
     other = dataclasses.replace(TEXT, name="evil()", decode=bytes)
     names = ("evil", "x: __import__('os')")
