@@ -90,9 +90,6 @@ class Record(tuple[Any, ...]):
     def __reduce__(self) -> tuple[Any, ...]:
         return _restore, (self._names, tuple(self))
 
-    def __getnewargs__(self) -> tuple[Any, ...]:
-        return (tuple(self),)
-
 
 def record_type(names: tuple[str, ...]) -> type[Record]:
     """The class of the records of results with these columns: call it with a tuple of as many values."""

@@ -76,13 +76,9 @@ class RowFactory:
 
     def make(self, names: tuple[str, ...]) -> Make | None:
         """For the decoder: makes a row from the values of columns with these names; None keeps the tuple."""
-        match self.key:
-            case "record":
-                return record_type(names)
-            case "tuple":
-                return None
-            case "dict":
-                return DictMaker(names)
+        if self.key == "record":
+            return record_type(names)
+        return DictMaker(names) if self.key == "dict" else None
 
     def finish(self, names: tuple[str, ...], rows: list[object]) -> list[object]:
         """Turn what `make` has made into what the caller gets; runs the caller's own code.

@@ -202,6 +202,7 @@ def test_errors_come_when_the_wrong_row_is_the_first(codecs: Sequence[Codec], co
         (good[:6] + b"\7" + good[7:], RemoteProtocolError),
         (b"D\0\0\0\5\0", RemoteProtocolError),
         (row_message([b"xyz", b"x"][: len(codecs)]), DataError),
+        (row_message([b"x" * 5000, b"x"][: len(codecs)]), DataError),
     ]
     for (bad, error), behind in product(wrong, [b"", good * 20]):
         data = good * count + bad + behind
