@@ -9,8 +9,8 @@ Each request ends with a Sync of its own, so one caller's error never touches an
 known at ReadyForQuery: the implicit commit comes after CommandComplete, and can fail.
 
 A transport gives the machine what it received (`receive_data`), writes what it asks for (`data_to_send`),
-wakes those whom it names (`take_stirred`), calls it at the times it names (`next_deadline`, `tick`), carries
-a cancel request to the server when it wants one (`take_cancel`), and decides nothing.
+wakes whom it names (`take_stirred`), calls it in time (`next_deadline`, `tick`), carries a cancel request to
+the server when it wants one (`take_cancel`), and decides nothing.
 """
 
 from __future__ import annotations
@@ -199,7 +199,7 @@ class RequestMachine(Outbox):
                 elif isinstance(event, m.ErrorResponse):
                     self._error(event)
                 else:
-                    self._flight[0].receive(self, event)
+                    self._flight[0].hear(self, event)
         except (RemoteProtocolError, LocalProtocolError, DataError) as error:
             # Bytes that end too soon are a lost connection, which is no offence of the server's.
             self.fail(error if data else ConnectionLost(f"the connection was lost: {error}"))
@@ -378,8 +378,7 @@ class RequestMachine(Outbox):
                 "the transaction was ended by another statement before this one"
             )
             self._finish(outcast)
-        if len(self._flight) == 1 and self._flight[0].abandoned and not self._fence.is_up:
-            # It had company when its owner left, which a cancel request might have hit.
+        if len(self._flight) == 1 and self._flight[0].abandoned:
             self._flight[0].left_alone(self)
         self._waiting.end_idle_lease(status, len(self._flight))
 

@@ -395,25 +395,6 @@ class TestCustomCodecs:
 
     def test_whole_codecs(self) -> None:
         registry = TypeRegistry()
-        codec = Codec(oid=MOOD, name="mood", format=TEXT, encode=lambda value: b"x", decode=len)
-        registry.register(codec)
+        registry.register(codec := Codec(MOOD, "mood", TEXT, encode=lambda value: b"x", decode=len))
         assert registry.codec(MOOD) is codec
         assert not registry.unknown([MOOD])
-
-
-class TestCopies:
-    def test_know_the_same_and_go_their_own_way(self, registry: TypeRegistry) -> None:
-        registry.set_codec("mood", decode=shout)
-        twin = registry.copy()
-        assert twin.codec(MOODS).decode(b"{sad}") == ["SAD"]
-        twin.set_codec("int4", decode=shout)
-        twin.forget([HSTORE])
-        assert registry.codec(23) is BUILTIN_CODECS[23]
-        assert not registry.unknown([HSTORE])
-        registry.learn([row(90000, "x", "enum")])
-        assert twin.unknown([90000]) == {90000}
-
-    def test_keep_the_policy_for_dates(self) -> None:
-        codec = TypeRegistry(overflow="raise").copy().codec(1082)
-        with pytest.raises(DataError, match="outside the range"):
-            codec.decode(b"\x7f\xff\xff\xff")
