@@ -22,6 +22,7 @@ from pgproto._session._copy_rows import CopyColumn, RowWriter
 from pgproto._session._copy_sql import CopyStatement, parse_copy
 from pgproto._session._introduction import EXECUTE, IntroducingRequest
 from pgproto._session._machine import FLUSH, RequestMachine
+from pgproto._session._request import COPYING
 from pgproto._session._sql import check_sql, first_keyword, quote_ident
 from pgproto._session._statement import Statement
 from pgproto._session._tag import CommandTag
@@ -98,6 +99,10 @@ class _Copy(IntroducingRequest[CommandTag]):
         machine.write(self, data + FLUSH, _STEPS)
 
     # Reading.
+
+    @property
+    def expects(self) -> frozenset[type[m.Message]]:
+        return COPYING
 
     def receive(self, machine: RequestMachine, message: m.Message) -> None:
         match message:

@@ -12,7 +12,7 @@ from pgproto import messages as m
 from pgproto._session._introduction import IntroducingRequest
 from pgproto._session._machine import SYNC, RequestMachine
 from pgproto._session._query import Rows
-from pgproto._session._request import Request
+from pgproto._session._request import SUSPENDING, Request
 from pgproto._session._statement import Statement, check_arguments
 from pgproto._state import Step
 from pgproto.errors import DataError, RemoteProtocolError
@@ -84,6 +84,10 @@ class _Batch(IntroducingRequest[list[object]]):
         self.cursor = cursor
         self.rows = Rows(row)
 
+    @property
+    def expects(self) -> frozenset[type[m.Message]]:
+        return SUSPENDING
+
     def receive(self, machine: RequestMachine, message: m.Message) -> None:
         match message:
             case _ if self.introducing:
@@ -92,8 +96,6 @@ class _Batch(IntroducingRequest[list[object]]):
                 machine.connection.row_sink = self.rows.sink(machine, self)
             case m.CommandComplete() | m.EmptyQueryResponse():
                 self.cursor.exhausted = True
-            case m.CopyInResponse() | m.CopyOutResponse():
-                raise RemoteProtocolError("the server answered with COPY what was bound with a row limit")
             case _:
                 # ParseComplete and PortalSuspended: there may be more.
                 ...

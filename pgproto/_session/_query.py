@@ -15,6 +15,7 @@ from pgproto._row_factories import RowFactory
 from pgproto._rows import Decoder, skip_rows
 from pgproto._session._introduction import EXECUTE, IntroducingRequest, in_format, make_statement
 from pgproto._session._machine import FLUSH, SYNC, RequestMachine
+from pgproto._session._request import COPYING
 from pgproto._session._sql import ENDING, check_sql, first_keyword
 from pgproto._session._statement import PreparedStatement, Statement, check_arguments
 from pgproto._session._tag import CommandTag
@@ -23,7 +24,6 @@ from pgproto.errors import (
     DataError,
     NoRows,
     PostgresError,
-    RemoteProtocolError,
     ResultTooLarge,
     TooManyRows,
 )
@@ -148,6 +148,10 @@ class Query(IntroducingRequest[R_co]):
         self._retried = False
 
     @property
+    def expects(self) -> frozenset[type[m.Message]]:
+        return COPYING if self.copies else super().expects
+
+    @property
     def ends_transaction(self) -> bool:
         return first_keyword(self.sql) in ENDING
 
@@ -216,13 +220,11 @@ class Query(IntroducingRequest[R_co]):
                 machine.connection.row_sink = self.rows.sink(machine, self)
             case m.NoData():
                 self._check_shape(machine, ())
-            case m.CopyInResponse() if self.copies:
+            case m.CopyInResponse():
                 machine.send(m.CopyFail("execute() and fetch() cannot send copy data; copy_in() can"))
                 machine.end_group(self)
-            case m.CopyOutResponse() if self.copies:
+            case m.CopyOutResponse():
                 self.error = DataError("execute() and fetch() cannot receive copy data; copy_out() can")
-            case m.CopyInResponse() | m.CopyOutResponse():
-                raise RemoteProtocolError("the server answered with COPY what is no COPY statement")
             case _:
                 # ParseComplete, CloseComplete, EmptyQueryResponse and unwanted copy data say nothing more.
                 ...

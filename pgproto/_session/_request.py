@@ -8,21 +8,27 @@ write next, and keeps what came until its owner asks for the result.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
-from pgproto.errors import ConnectionLost, DataError, Error, PostgresError, QueryTimeout
+from pgproto import messages as m
+from pgproto.errors import ConnectionLost, DataError, Error, PostgresError, QueryTimeout, RemoteProtocolError
 
 if TYPE_CHECKING:
-    from pgproto import messages as m
     from pgproto._session._lease import Lease
     from pgproto._session._machine import RequestMachine
     from pgproto.errors import Outcome
 
-__all__ = ["Request", "Waitable"]
+__all__ = ["COPYING", "SUSPENDING", "Request", "Waitable"]
 
 R_co = TypeVar("R_co", covariant=True)
 
 _NOT_WRITTEN = -1
+
+COPYING: Final = frozenset({m.CopyInResponse, m.CopyOutResponse})
+SUSPENDING: Final = frozenset({m.PortalSuspended})
+# Answers that the protocol allows to any request, and that only some requests can mean.
+_UNUSUAL: Final = COPYING | SUSPENDING | {m.CopyBothResponse}
+_NONE: Final[frozenset[type[m.Message]]] = frozenset()
 
 
 class Waitable:
@@ -72,6 +78,18 @@ class Request(Waitable, ABC, Generic[R_co]):
         self.error: BaseException | None = None
         self.first_byte = _NOT_WRITTEN
         self.execute_end = _NOT_WRITTEN
+
+    @property
+    def expects(self) -> frozenset[type[m.Message]]:
+        """Which unusual answers it may get: to copy data, or to fetch the rest of the rows later."""
+        return _NONE
+
+    def hear(self, machine: RequestMachine, message: m.Message) -> None:
+        """Take a message of the reply if it can be meant; raises `RemoteProtocolError` if it cannot."""
+        kind = type(message)
+        if kind in _UNUSUAL and kind not in self.expects:
+            raise RemoteProtocolError(f"{kind.__name__} came, for which nobody has asked")
+        self.receive(machine, message)
 
     @abstractmethod
     def begin(self, machine: RequestMachine) -> None:

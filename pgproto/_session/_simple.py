@@ -12,7 +12,7 @@ from pgproto import messages as m
 from pgproto._record import Record, record_type
 from pgproto._rows import Decoder, compile_decoder, skip_rows
 from pgproto._session._machine import SYNC, RequestMachine
-from pgproto._session._request import Request
+from pgproto._session._request import COPYING, Request
 from pgproto._session._sql import ENDING, check_sql, first_keyword
 from pgproto._session._tag import CommandTag
 from pgproto._state import Step
@@ -108,6 +108,10 @@ class SimpleQuery(Request[list[Result]]):
             self.error = error
             self._decode = None
             return skip_rows(data, start, end)
+
+    @property
+    def expects(self) -> frozenset[type[m.Message]]:
+        return COPYING
 
     @property
     def ends_transaction(self) -> bool:
