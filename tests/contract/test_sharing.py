@@ -168,7 +168,8 @@ async def test_requests_travel_together(connect_through: Connect, face: Face, pr
             answers = await face.gather([partial(distant.fetchval, "select $1::int", n) for n in range(100)])
             took = time.monotonic() - started
         assert answers == list(range(100))
-        assert took < 10 * 2 * proxy.delay
+        # Far fewer even on a machine that is busy with something else.
+        assert took < 50 * 2 * proxy.delay
 
 
 @pytest.mark.parametrize("face", LOOPS, indirect=True)
