@@ -308,3 +308,36 @@ def test_rows_keep_their_bytes() -> None:
     rows = client.next_event()
     assert isinstance(rows, DataRows)
     assert rows.encode() == ROW.encode() * 3
+
+
+# Looking on.
+
+
+def test_whoever_traces_sees_the_bytes_of_both_sides() -> None:
+    seen: list[tuple[Role, bytes]] = []
+    client = ready(Role.FRONTEND)
+    client.trace = lambda sender, data: seen.append((sender, data))
+    client.send(m.Query(""))
+    client.send_group(BYTES, STEPS)
+    client.receive_data(m.EmptyQueryResponse().encode()[:3])
+    client.receive_data(m.EmptyQueryResponse().encode()[3:])
+    client.receive_data(b"")
+    with pytest.raises(LocalProtocolError):
+        client.send(m.CopyDone())
+    assert seen == [
+        (Role.FRONTEND, b"Q\x00\x00\x00\x05\x00"),
+        (Role.FRONTEND, BYTES),
+        (Role.BACKEND, b"I\x00\x00"),
+        (Role.BACKEND, b"\x00\x04"),
+    ]
+
+
+def test_a_server_may_speak_while_bytes_of_the_client_wait() -> None:
+    """Its client may have gone on already; only over the answer to an encryption request nobody may."""
+    server = Connection(Role.BACKEND)
+    server.receive_data(m.StartupMessage({"user": "u"}).encode())
+    server.next_event()
+    server.receive_data(m.Query("").encode())
+    server.send(m.AuthenticationOk())
+    server.send(IDLE)
+    assert server.next_event() == m.Query("")
