@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from pgproto._columns._arrow import arrow_column
 from pgproto._columns._column import Column, NumberColumn
 from pgproto._columns._numpy import to_numpy
 
@@ -99,6 +100,24 @@ class Columns(Mapping[str, Sequence[Any]]):
             ImportError: numpy is not installed.
         """
         return to_numpy(self._columns[self._by_name[name]])
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        """The columns for Arrow, by its PyCapsule interface, which many libraries know.
+
+        So ``pyarrow.table(columns)`` and ``polars.DataFrame(columns)`` take them as they are, and copy no
+        numbers. ``requested_schema`` is not looked at, as the interface allows.
+
+        Raises:
+            DataError: a date or time is infinite, or none that Arrow can hold.
+            TypeError: a column is of a type that has no counterpart in Arrow.
+        """
+        # Only here is ctypes needed.
+        from pgproto._columns._capsule import stream_capsule
+
+        columns = [
+            arrow_column(name, column) for name, column in zip(self._names, self._columns, strict=True)
+        ]
+        return stream_capsule(self._names, columns, self._count)
 
     def __repr__(self) -> str:
         return f"<Columns {', '.join(map(repr, self._names))} of {self._count} rows>"

@@ -16,7 +16,7 @@ from pgproto.types._builtin import BUILTIN_CODECS
 from pgproto.types._calendar import EPOCH, EPOCH_ORDINAL, EPOCH_UTC, MICROSECOND
 from pgproto.types._codec import BINARY, Codec
 
-__all__ = ["NAMES", "Kind", "converter_of", "kind_of"]
+__all__ = ["NAMES", "Kind", "converter_of", "is_text", "kind_of"]
 
 
 class Kind(NamedTuple):
@@ -76,10 +76,15 @@ def kind_of(codec: Codec, inline: bool = True) -> Kind:
             return Kind(codec.struct_format, "{v}")
         known = _by_function(codec.from_struct) if inline else None
         return known or Kind(codec.struct_format, "{c}({v})")
-    # All the decoders of text share their code.
-    if getattr(codec.decode, "__code__", None) is _TEXT_CODE:
+    if is_text(codec):
         return _TEXT
     return _by_function(codec.decode) or _CALLED
+
+
+def is_text(codec: Codec) -> bool:
+    """Whether the values are the UTF-8 that came, and nothing else is made of it."""
+    # All the decoders of text share their code.
+    return getattr(codec.decode, "__code__", None) is _TEXT_CODE
 
 
 def _by_function(function: object) -> Kind | None:
