@@ -279,7 +279,7 @@ def check(arguments: list[str]) -> int:
         "codespell": [scripts / "codespell"],
         "import-linter": [scripts / "lint-imports"],
         "mypy": [scripts / "mypy"],
-        "pyright": [scripts / "pyright"],
+        "pyright": [scripts / "pyright", "--project", ROOT],
         **{f"types of {name}": [*verify_types, name] for name in PACKAGES},
     }
     # pyright looks at the packages of the python that comes first in the PATH.
