@@ -266,6 +266,9 @@ class Query(IntroducingRequest[R_co]):
             self.error = self.rows.error
         return True
 
+    def left_alone(self, machine: RequestMachine) -> None:
+        machine.cancel(self)
+
     def value(self) -> R_co:
         return self._finish(self.rows)
 

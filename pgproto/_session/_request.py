@@ -113,9 +113,7 @@ class Request(Waitable, ABC, Generic[R_co]):
         machine.cancel(self)
 
     def left_alone(self, machine: RequestMachine) -> None:
-        """Its owner has gone, and now it is alone in flight: `leave` can do what it could not before."""
-        if type(self).leave is Request.leave:
-            machine.cancel(self)
+        """Its owner has gone, and now it is alone in flight; a cancel request could hit nobody else."""
 
     @abstractmethod
     def value(self) -> R_co:

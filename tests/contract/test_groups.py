@@ -204,8 +204,9 @@ async def test_a_pipeline_may_make_what_it_uses(connect: Connect) -> None:
 async def test_a_pipeline_that_is_left_by_an_exception_sends_nothing(connect: Connect) -> None:
     async with connect() as session:
         await make_table(session)
+        pipeline = session.pipeline()
         with pytest.raises(Sentinel):
-            async with session.pipeline() as pipeline:
+            async with pipeline:
                 pipeline.execute(INSERT, 1, "x")
                 raise Sentinel
         assert await count(session) == 0
