@@ -15,16 +15,23 @@ import pgproto_asyncio
 import pgproto_blocking
 from pgproto._verbs import (
     _async,
+    _async_pool,
     _async_scopes,
     _async_session,
     _blocking,
+    _blocking_pool,
     _blocking_scopes,
     _blocking_session,
 )
 
 __all__: list[str] = []
 
-_PAIRS = ((_async, _blocking), (_async_scopes, _blocking_scopes), (_async_session, _blocking_session))
+_PAIRS = (
+    (_async, _blocking),
+    (_async_pool, _blocking_pool),
+    (_async_scopes, _blocking_scopes),
+    (_async_session, _blocking_session),
+)
 _DUNDERS = {
     "__aenter__": "__enter__",
     "__aexit__": "__exit__",
@@ -56,7 +63,7 @@ def _public(owner: object) -> dict[str, Any]:
 
 def _annotation(annotation: object) -> str:
     text = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", str(annotation))
-    text = _ASYNC_ONLY.sub("", text).replace("Async", "Blocking")
+    text = _ASYNC_ONLY.sub("", text).replace("AbstractAsync", "Abstract").replace("Async", "Blocking")
     return re.sub(r"\bAwaitable\[(.*)\]", r"\1", text)
 
 
@@ -125,11 +132,17 @@ def test_the_packages_names_mean_the_same(package: str, name: str) -> None:
     if name == "connect":
         assert _shape(asynchronous) == _shape(blocking)
     else:
-        # A session of an event loop ends with the block of `connect`, not with one of its own.
-        _compare(
-            asynchronous, blocking, frozenset({"__enter__", "__exit__"}) if name == "Session" else frozenset()
-        )
+        _compare(asynchronous, blocking, _NOT_EVERYWHERE.get((package, name), frozenset()))
 
+
+_BLOCK = frozenset({"__enter__", "__exit__"})
+_NOT_EVERYWHERE = {
+    # A session of an event loop ends with the block of `connect`, not with one of its own.
+    ("pgproto_asyncio", "Session"): _BLOCK,
+    ("pgproto_trio", "Session"): _BLOCK,
+    # Trio's tasks need a scope, so its pool has nothing but the block.
+    ("pgproto_trio", "Pool"): frozenset({"open"}),
+}
 
 _DOCUMENTED = {
     "execute",

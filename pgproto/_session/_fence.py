@@ -15,10 +15,11 @@ __all__ = ["CancelFence"]
 class CancelFence:
     """One cancel request at a time."""
 
-    __slots__ = ("_running", "_target", "_wanted")
+    __slots__ = ("_raised_for", "_running", "_target", "_wanted")
 
     def __init__(self) -> None:
         self._target: Request[object] | None = None
+        self._raised_for: Request[object] | None = None
         self._wanted = False
         self._running = False
 
@@ -29,7 +30,7 @@ class CancelFence:
 
     def raise_for(self, target: Request[object]) -> None:
         """A cancel request for this one is wanted."""
-        self._target = target
+        self._target = self._raised_for = target
         self._wanted = self._running = True
 
     def take_wanted(self) -> bool:
@@ -47,8 +48,8 @@ class CancelFence:
             self._target = None
 
     def is_up_for(self, target: Request[object]) -> bool:
-        """Whether it is still this one that the fence was raised for, or its cancel request is under way."""
-        return self._running or self._target is target
+        """Whether it is still up, and was raised for this one: not for another that came later."""
+        return self._raised_for is target and self.is_up
 
     def drop(self) -> None:
         """The session has ended."""
