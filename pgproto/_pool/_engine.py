@@ -20,11 +20,12 @@ pool's size and the state of the server allow.
 
 from __future__ import annotations
 
+from functools import partial
 from math import inf
 from typing import TypeVar, assert_never
 
 from pgproto._pool._actions import Check, Grant, Hook, Open
-from pgproto._pool._faults import Blame, blame, describe
+from pgproto._pool._faults import Blame, again, blame, describe
 from pgproto._pool._ledger import Ledger, Phase, or_inf
 from pgproto._pool._lifetimes import spread
 from pgproto._pool._slots import Slot, SlotState, Ticket, TicketKind, TicketState
@@ -101,7 +102,7 @@ class Engine(Ledger[S, W]):
                 self._refuse_warm_ups(error)
             case Blame.SETTINGS:
                 if not self._established():  # else those that there are will serve everybody in time
-                    self._refuse_all(error)
+                    self._refuse_all(partial(again, error))
             case _ as never:
                 assert_never(never)
 

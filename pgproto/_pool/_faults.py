@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from copy import copy
 
 from pgproto.errors import (
     AuthenticationError,
@@ -15,7 +16,7 @@ from pgproto.errors import (
     TLSError,
 )
 
-__all__ = ["Blame", "Fate", "blame", "describe", "fate"]
+__all__ = ["Blame", "Fate", "again", "blame", "describe", "fate"]
 
 _LONGEST_DESCRIPTION = 300
 
@@ -83,6 +84,15 @@ def blame(error: BaseException, *, in_hook: bool) -> Blame:
             return Blame.SETTINGS
         case _:
             return Blame.CIRCUMSTANCES
+
+
+def again(error: BaseException) -> BaseException:
+    """A copy of the error, so that several callers can raise it, each with its own traceback."""
+    if not isinstance(error, Error):
+        return error
+    twin = copy(error)
+    twin.__cause__ = error.__cause__
+    return twin
 
 
 def describe(error: BaseException) -> str:

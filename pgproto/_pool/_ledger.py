@@ -212,10 +212,10 @@ class Ledger(Generic[S, W]):
         if self._waiting:
             self._refuse(self._queue.first(), error)
 
-    def _refuse_all(self, error: BaseException) -> None:
+    def _refuse_all(self, error: Callable[[], BaseException]) -> None:
         for ticket in list(self._waiting):
-            self._refuse(ticket, error)
-        self._refuse_warm_ups(error)
+            self._refuse(ticket, error())
+        self._refuse_warm_ups(error())
 
     def _refuse_warm_ups(self, error: BaseException) -> None:
         for ticket in self._warm_ups:

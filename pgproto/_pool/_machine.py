@@ -67,7 +67,6 @@ W = TypeVar("W")
 _LEASED = TicketState.LEASED
 _EXCLUSIVE = TicketKind.EXCLUSIVE
 _IDLE = SlotState.IDLE
-_IN_USE = SlotState.LEASED
 
 
 class PoolMachine(Gauges[S, W]):
@@ -121,7 +120,7 @@ class PoolMachine(Gauges[S, W]):
         if self._phase in (Phase.NEW, Phase.OPEN):
             self._phase = Phase.CLOSING
             self._refresh()
-            self._refuse_all(PoolClosed("the pool was closed while this caller waited for a session"))
+            self._refuse_all(_closed_meanwhile)
             idle, self._idle = self._idle, []
             for slot in idle:
                 self._retire(slot, now)
@@ -132,9 +131,10 @@ class PoolMachine(Gauges[S, W]):
             self._actions.append(Closed())
             return
         self._close_by = min(self._close_by, now + timeout)
-        if now >= self._close_by:
+        if now < self._close_by:
+            self._want(self._close_by)
+        else:
             self._force_all(now)
-        self._want(self._close_by)
         self._finish_closing()
 
     def resize(self, now: float, min_size: int | None = None, max_size: int | None = None) -> None:
@@ -323,7 +323,7 @@ class PoolMachine(Gauges[S, W]):
             if report.status != "I":
                 slot.spoil(broken=True)
             slot.changed = slot.changed or report.changed
-            if self._waiting:
+            if self._waiting or report is not CLEAN:
                 self._settle(now)
             return
         if slot.changed:
@@ -388,3 +388,7 @@ class PoolMachine(Gauges[S, W]):
         if self._phase is Phase.NEW:
             return PoolClosed("the pool is not open yet: enter it with a `with` block, or call open()")
         return PoolClosed("the pool is closed")
+
+
+def _closed_meanwhile() -> PoolClosed:
+    return PoolClosed("the pool was closed while this caller waited for a session")

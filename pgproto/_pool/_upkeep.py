@@ -186,7 +186,7 @@ class Upkeep(Engine[S, W]):
     def _next_time(self, now: float) -> float:
         """When time will ask for something next, leaks apart."""
         times = [self._queue.next_deadline()]
-        if self._phase is Phase.CLOSING:
+        if self._phase is Phase.CLOSING and self._close_by > now:
             times.append(self._close_by)
         for slot in self._slots:
             times += (slot.step_deadline, slot.renew_at)

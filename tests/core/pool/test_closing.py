@@ -138,6 +138,17 @@ def test_a_polite_goodbye_that_takes_too_long_is_cut_off() -> None:
     assert is_closed(world)
 
 
+def test_after_the_end_the_timer_rings_no_more() -> None:
+    world = pool_with(1)
+    world.acquire()
+    close(world, 5.0)
+    world.pass_time(5.0)
+    assert world.wake == inf
+    world.pass_time(5.0)
+    world.run()
+    assert is_closed(world)
+
+
 def test_closing_again_can_only_bring_the_end_nearer() -> None:
     world = pool_with(1)
     turn = world.acquire()

@@ -104,11 +104,17 @@ LARGE: dict[str, Scenario] = {
     "hooks": (
         config(max_size=3, hooks=ALL_HOOKS, connect_timeout=1.0),
         Menu(callers=5, closes=(0.0,), drains=True),
-        80_000,
+        70_000,
     ),
     "sharing": (
         config(max_size=3, multiplex=2),
-        Menu(callers=5, kinds=(True, False)),
+        Menu(
+            callers=5,
+            kinds=(True, False),
+            returns=(Report(), Report(changed=True)),
+            losses=(Report(closed=True),),
+            failures=(OSError("refused"),),
+        ),
         20_000,
     ),
 }

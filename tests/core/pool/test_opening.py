@@ -208,7 +208,9 @@ def test_all_are_told_when_the_server_says_no(error: BaseException) -> None:
     for _ in range(3):
         world.acquire()
     world.finish(next(iter(world.steps)), error)
-    assert world.refusals == [error] * 3
+    assert [str(refusal) for refusal in world.refusals] == [str(error)] * 3
+    assert {type(refusal) for refusal in world.refusals} == {type(error)}
+    assert len({id(refusal) for refusal in world.refusals}) == 3  # each raises its own
     assert not world.waiting
 
 

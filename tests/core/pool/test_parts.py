@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pgproto._pool import Hook, PoolConfig, Ticket, TicketKind, TicketState
-from pgproto._pool._faults import Blame, Fate, blame, describe, fate
+from pgproto._pool._faults import Blame, Fate, again, blame, describe, fate
 from pgproto._pool._opener import Opener
 from pgproto._pool._queue import Queue
 from pgproto._pool._shedder import Shedder
@@ -127,6 +127,16 @@ def test_whose_fault_it_is_that_no_session_opened(
     error: BaseException, in_hook: bool, expected: Blame
 ) -> None:
     assert blame(error, in_hook=in_hook) is expected
+
+
+def test_an_error_can_be_raised_again() -> None:
+    lost = caused(InvalidPassword("no"))
+    twin = again(lost)
+    assert twin is not lost
+    assert type(twin) is ConnectionLost
+    assert twin.__cause__ is lost.__cause__
+    foreign = OSError("refused")
+    assert again(foreign) is foreign
 
 
 def test_descriptions_quote_only_what_is_known_to_be_harmless() -> None:

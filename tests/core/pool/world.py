@@ -303,6 +303,7 @@ class World:
             self.wake = inf
             self.machine.tick(self.now)
             self.settle()
+            assert self.wake > self.now, "rings for ever"
 
     def run(self) -> None:
         """Let everything that is under way succeed, and what follows from it."""
