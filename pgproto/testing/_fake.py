@@ -48,7 +48,7 @@ class FakeServer:
     ) -> None:
         self.sessions: list[FakeSession] = []
         """One for each connection that was ever made."""
-        self.parameters = {**_PARAMETERS, **(parameters or {})}
+        self.parameters: dict[str, str] = {**_PARAMETERS, **(parameters or {})}
         self._find = statements if callable(statements) else statements.get
         self._known: dict[str, Known] = {}
 

@@ -56,8 +56,8 @@ class FakeSession:
     """A server's side of one connection; it is a `Peer`."""
 
     def __init__(self, server: FakeServer, process_id: int) -> None:
-        self.connection = Connection(Role.BACKEND)
-        self.key = m.BackendKeyData(process_id, process_id.to_bytes(4, "big"))
+        self.connection: Connection = Connection(Role.BACKEND)
+        self.key: m.BackendKeyData = m.BackendKeyData(process_id, process_id.to_bytes(4, "big"))
         self.heard: list[Message] = []
         """What it has taken up so far, in order."""
         self.status: Status = "I"

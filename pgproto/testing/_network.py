@@ -129,8 +129,8 @@ class Link:
 
     def __init__(self, network: Network, peer: Peer, faults: Sequence[Fault]) -> None:
         self.peer = peer
-        self.was_reset = False
-        self.sent = bytearray()
+        self.was_reset: bool = False
+        self.sent: bytearray = bytearray()
         """All that the client has written."""
         self._network = network
         self._to_server = _Stream(Direction.TO_SERVER, faults)
@@ -238,8 +238,8 @@ class Network:
         capacity: int = _BIG,
         faults: Sequence[Sequence[Fault]] = (),
     ) -> None:
-        self.servers = dict(servers)
-        self.names = dict(names or {})
+        self.servers: dict[str, Callable[[], Peer]] = dict(servers)
+        self.names: dict[str, str] = dict(names or {})
         self.latency = latency
         self.chunk = chunk
         self.capacity = capacity

@@ -109,7 +109,7 @@ class ScriptedServer:
     """
 
     def __init__(self, *steps: Step) -> None:
-        self.connection = Connection(Role.BACKEND)
+        self.connection: Connection = Connection(Role.BACKEND)
         self.heard: list[Message] = []
         """Everything that the client said."""
         self._steps = deque(steps)

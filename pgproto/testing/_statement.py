@@ -53,8 +53,8 @@ class Known:
         self.statement = statement
         used = max([int(number) for number in _PLACEHOLDER.findall(sql)], default=0)
         names = [*statement.parameters, *["text"] * (used - len(statement.parameters))]
-        self.parameters = [_find(name) for name in names]
-        self.columns = [_find(name) for name in statement.columns.values()]
+        self.parameters: list[Codec] = [_find(name) for name in names]
+        self.columns: list[Codec] = [_find(name) for name in statement.columns.values()]
 
     def fields(self, formats: Sequence[int]) -> tuple[FieldDescription, ...]:
         """The columns, as RowDescription tells them."""
