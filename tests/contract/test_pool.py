@@ -6,7 +6,7 @@ import anyio
 import pytest
 
 from pgproto import LocalProtocolError, NoRows, PoolClosed, PoolStatus, PoolTimeout, PostgresError
-from tests.contract.faces import LOOPS, Face
+from tests.contract.faces import LOOPS, Face, Job
 from tests.contract.observer import Observer
 from tests.contract.pools import MakePool, Pool, backends, make_pool
 from tests.support.servers import Server
@@ -94,7 +94,7 @@ async def test_waiters_are_served_in_the_order_in_which_they_came(
                 served.append(number)
 
         async with pool.acquire():
-            jobs = []
+            jobs: list[Job[None]] = []
             for number in range(count):
                 jobs.append(tasks.start(wait, number))
                 if face.name == "blocking" or number % 100 == 99:
@@ -144,11 +144,12 @@ async def _is_clean(pool: Pool, pid: int | None = None) -> None:
 
 async def test_after_an_exception(pool_of: MakePool) -> None:
     async with pool_of(max_size=1) as pool:
+        pids: list[int] = []
         with pytest.raises(ZeroDivisionError):
             async with pool.acquire() as session:
-                pid = session.backend_pid
+                pids.append(session.backend_pid)
                 raise ZeroDivisionError
-        await _is_clean(pool, pid)
+        await _is_clean(pool, *pids)
         assert pool.status().returns_bad == 0
 
 
