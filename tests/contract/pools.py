@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeAlias, cast
@@ -20,7 +21,8 @@ Pool: TypeAlias = pgproto_asyncio.Pool
 
 MakePool: TypeAlias = Callable[..., AbstractAsyncContextManager[Pool]]
 
-APPLICATION = "pgproto-pool-test"
+APPLICATION = f"pgproto-pool-test-{os.getpid()}"
+"""Tells the sessions of this process from those of others that use the same server."""
 
 faces._TWINS |= {
     "Pool": pgproto_asyncio.Pool,
