@@ -18,11 +18,10 @@ __all__ = ["array_text", "parse_array", "quoted", "unescaped"]
 _MAX_DIMENSIONS: Final = 6
 _INT32_MAX: Final = 2**31 - 1
 _BARE = re.compile(rb"[A-Za-z0-9_.+:-]+")
-_BOUNDS = re.compile(rb"((?:\[-?[0-9]{1,10}:-?[0-9]{1,10}\])+)=")
+_BOUNDS = re.compile(rb"((?:\[-?[0-9]{1,10}:-?[0-9]{1,10}\]){1,6})=")
 _BOUND = re.compile(rb"\[(-?[0-9]+):(-?[0-9]+)\]")
-_QUOTED = re.compile(rb'"([^"\\]*(?:\\.[^"\\]*)*)"', re.DOTALL)
+_QUOTED = re.compile(rb'"((?:[^"\\]++|\\["\\])*+)"')
 _SPECIAL = re.compile(rb'(["\\])')
-_ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
 
 
 def quoted(text: bytes) -> bytes:
@@ -31,8 +30,9 @@ def quoted(text: bytes) -> bytes:
 
 
 def unescaped(text: bytes) -> bytes:
-    """What is between double quotes, without its backslashes."""
-    return _ESCAPED.sub(rb"\1", text) if b"\\" in text else text
+    """What is between double quotes, without the backslashes before quotes and backslashes."""
+    # Every quote in it has a backslash of its own; without these, all backslashes are in pairs.
+    return text.replace(b'\\"', b'"').replace(b"\\\\", b"\\") if b"\\" in text else text
 
 
 def _element(text: bytes | None) -> bytes:

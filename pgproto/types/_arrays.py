@@ -5,7 +5,8 @@ with None for NULL. An array whose lower bounds are not all 1 decodes to an `Arr
 
 A parameter may be a list, a tuple or another sequence, a set, or an `Array`. Lists and tuples inside are
 further dimensions, and all must have the same length. Where an element may be a list or a tuple itself (json,
-composites, vectors), the parameter has one dimension, whatever its elements are: pass an `Array` for more.
+composites, vectors), a list has one dimension, whatever its elements are; more than one dimension of these is
+an `Array`, both ways.
 
 The binary form (`array_send` in PostgreSQL's source) is the number of dimensions, a flag for NULLs, the OID
 of the element type, length and lower bound of each dimension, and each element behind its length, or behind
@@ -98,8 +99,11 @@ def _nested(values: list[Any], lengths: Sequence[int]) -> list[Any]:
     return values
 
 
-def _shaped(values: list[Any], lengths: tuple[int, ...], lower_bounds: tuple[int, ...]) -> object:
-    if lower_bounds != (1,) * len(lower_bounds):
+def _shaped(
+    element: Codec, values: list[Any], lengths: tuple[int, ...], lower_bounds: tuple[int, ...]
+) -> object:
+    ambiguous = element.takes_sequences and len(lengths) > 1
+    if ambiguous or lower_bounds != (1,) * len(lower_bounds):
         return Array(tuple(values), lengths, lower_bounds)
     return _nested(values, lengths)
 
@@ -169,7 +173,7 @@ def _binary_decoder(name: str, element: Codec) -> Callable[[bytes, int], object]
             else:
                 values = [None if field is None else decode_alone(field) for field in fields]
         _check_lists(name, lengths, len(data))
-        return _shaped(values, lengths, lower_bounds)
+        return _shaped(element, values, lengths, lower_bounds)
 
     return decode
 
@@ -239,9 +243,13 @@ def _text_decoder(name: str, element: Codec, delimiter: bytes) -> Decode:
 
     def decode(data: bytes) -> object:
         texts, lengths, lower_bounds = parse_array(name, data, delimiter)
-        values = [None if text is None else decode_element(text) for text in texts]
+        values: list[Any] = texts
+        for index, text in enumerate(texts):
+            # In place: texts and values together would take more memory than they have to.
+            if text is not None:
+                values[index] = decode_element(text)
         _check_lists(name, lengths, len(data))
-        return _shaped(values, lengths, lower_bounds)
+        return _shaped(element, values, lengths, lower_bounds)
 
     return decode
 

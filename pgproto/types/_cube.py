@@ -13,7 +13,8 @@ from typing import Final
 
 from pgproto.errors import DataError
 from pgproto.types._codec import BINARY, Codec, ascii_text, malformed, shortened, unwrapped, wrong_value
-from pgproto.types._numbers import FLOAT, float_text
+from pgproto.types._float_text import float_text
+from pgproto.types._numbers import FLOAT
 from pgproto.types._value import Value
 
 __all__ = ["Cube", "cube_codec"]
@@ -21,7 +22,7 @@ __all__ = ["Cube", "cube_codec"]
 _HEADER: Final = struct.Struct("!I")
 _IS_POINT: Final = 0x8000_0000
 _MAX_DIMENSIONS: Final = 100
-_CORNER: Final = rf"\(((?:(?:{FLOAT})(?:, (?:{FLOAT}))*)?)\)"
+_CORNER: Final = rf"\(((?:(?:{FLOAT})(?:, (?:{FLOAT}))*+)?)\)"
 _TEXT = re.compile(f"{_CORNER}(?:,{_CORNER})?")
 
 

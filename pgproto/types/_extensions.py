@@ -43,7 +43,7 @@ _COUNT: Final = struct.Struct("!i")
 # hstore
 
 _PAIR = re.compile(
-    rb'"(?P<key>[^"\\]*(?:\\.[^"\\]*)*)"=>(?:"(?P<value>[^"\\]*(?:\\.[^"\\]*)*)"|NULL)(?P<more>, )?',
+    rb'"(?P<key>(?:[^"\\]++|\\["\\])*+)"=>(?:"(?P<value>(?:[^"\\]++|\\["\\])*+)"|NULL)(?P<more>, )?',
     re.DOTALL,
 )
 

@@ -12,7 +12,8 @@ from typing import Any, Final, TypeVar
 
 from pgproto.errors import DataError
 from pgproto.types._codec import BINARY, Codec, ascii_text, malformed, shortened, unwrapped, wrong_value
-from pgproto.types._numbers import FLOAT, float_text
+from pgproto.types._float_text import float_text
+from pgproto.types._numbers import FLOAT
 from pgproto.types._value import Value, slot_setter
 
 __all__ = ["GEOMETRY_CODECS", "Box", "Circle", "Line", "LineSegment", "Path", "Point", "Polygon"]

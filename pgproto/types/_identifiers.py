@@ -228,7 +228,7 @@ class Snapshot(Value):
 
 
 _SNAPSHOT: Final = struct.Struct("!iqq")
-_SNAPSHOT_TEXT = re.compile(r"([0-9]{1,19}):([0-9]{1,19}):((?:[0-9]{1,19}(?:,[0-9]{1,19})*)?)")
+_SNAPSHOT_TEXT = re.compile(r"([0-9]{1,19}):([0-9]{1,19}):((?:[0-9]{1,19}(?:,[0-9]{1,19})*+)?)")
 
 
 def _snapshot_codec(oid: int, name: str) -> Codec:

@@ -9,7 +9,6 @@ by nature, and a float4 is rounded as PostgreSQL itself does. A number out of th
 
 from __future__ import annotations
 
-import math
 import re
 import struct
 from typing import Any, Final
@@ -25,6 +24,7 @@ from pgproto.types._codec import (
     unwrapped,
     wrong_value,
 )
+from pgproto.types._float_text import float4_text, float_text
 
 __all__ = [
     "FLOAT",
@@ -117,53 +117,6 @@ def _decode_bool_text(data: bytes) -> bool:
     if data == b"f":
         return False
     raise malformed("bool", f"neither t nor f: {shortened(data)}")
-
-
-def float_text(value: float, fixed_digits: int = 15) -> str:
-    """A float8 as PostgreSQL writes it: the shortest digits that give the same number again.
-
-    From so many digits before the decimal point on, there is an exponent.
-    """
-    if value != value:
-        return "NaN"
-    if math.isinf(value):
-        return "Infinity" if value > 0 else "-Infinity"
-    text = repr(value)
-    mantissa, _, exponent = text.partition("e")
-    sign = "-" if mantissa[0] == "-" else ""
-    whole, _, fraction = mantissa.lstrip("-").partition(".")
-    fraction = "" if fraction == "0" else fraction
-    digits = (whole + fraction).lstrip("0") or "0"
-    # The power of ten of the first digit: Python and PostgreSQL differ in where "1e15" begins.
-    power = int(exponent or "0") + (
-        len(whole) - 1 if whole != "0" else -1 - len(fraction) + len(fraction.lstrip("0"))
-    )
-    if digits == "0":
-        return sign + "0"
-    digits = digits.rstrip("0")
-    if not -4 <= power < fixed_digits:
-        point = "." if len(digits) > 1 else ""
-        return f"{sign}{digits[0]}{point}{digits[1:]}e{power:+03d}"
-    if power < 0:
-        return f"{sign}0.{'0' * (-power - 1)}{digits}"
-    if len(digits) <= power + 1:
-        return sign + digits.ljust(power + 1, "0")
-    return f"{sign}{digits[: power + 1]}.{digits[power + 1 :]}"
-
-
-def float4_text(value: float) -> str:
-    """The same for a float4, which needs fewer digits."""
-    if not math.isfinite(value):
-        return float_text(value)
-    for digits in range(1, 9):
-        shorter = float(f"{value:.{digits}g}")
-        try:
-            if _FLOAT4.pack(shorter) == _FLOAT4.pack(value):
-                return float_text(shorter, 6)
-        except OverflowError:
-            # Rounded up beyond the largest.
-            continue
-    return float_text(float(f"{value:.9g}"), 6)
 
 
 def parse_float(name: str, text: str) -> float:

@@ -14,17 +14,18 @@ from typing import Final
 
 from pgproto.errors import DataError
 from pgproto.types._codec import BINARY, Codec, ascii_text, malformed, shortened, unwrapped, wrong_value
+from pgproto.types._float_text import float4_text
 from pgproto.types._guards import is_iterable
-from pgproto.types._numbers import FLOAT, float4_text
+from pgproto.types._numbers import FLOAT
 from pgproto.types._value import Value, integer_within
 
 __all__ = ["SparseVector", "halfvec_codec", "sparsevec_codec", "vector_codec"]
 
 _DENSE: Final = struct.Struct("!HH")
 _SPARSE: Final = struct.Struct("!iii")
-_DENSE_TEXT = re.compile(rf"\[((?:{FLOAT})(?:,(?:{FLOAT}))*)\]")
+_DENSE_TEXT = re.compile(rf"\[((?:{FLOAT})(?:,(?:{FLOAT}))*+)\]")
 _ENTRY: Final = rf"[0-9]{{1,10}}:(?:{FLOAT})"
-_SPARSE_TEXT = re.compile(rf"\{{((?:{_ENTRY}(?:,{_ENTRY})*)?)\}}/([0-9]{{1,10}})")
+_SPARSE_TEXT = re.compile(rf"\{{((?:{_ENTRY}(?:,{_ENTRY})*+)?)\}}/([0-9]{{1,10}})")
 _MAX_DENSE: Final = 2**16 - 1
 _MAX_SPARSE: Final = 2**31 - 1
 

@@ -32,7 +32,7 @@ from pgproto.types._codec import (
     wrong_value,
 )
 from pgproto.types._guards import is_list_or_tuple
-from pgproto.types._row_text import FIELD, field_of, field_text
+from pgproto.types._row_text import BOUND, field_of, field_text
 from pgproto.types._text_form import text_form
 from pgproto.types._value import Value, slot_setter
 
@@ -163,9 +163,9 @@ def _parse_range(name: str, data: bytes, position: int, decode: Decode) -> tuple
     """The range that begins at this byte, and where it ends."""
     if data.startswith(b"empty", position):
         return Range(empty=True), position + 5
-    lower = FIELD.match(data, position + 1)
+    lower = BOUND.match(data, position + 1)
     comma = position + 1 if lower is None else lower.end()
-    upper = FIELD.match(data, comma + 1)
+    upper = BOUND.match(data, comma + 1)
     end = comma + 1 if upper is None else upper.end()
     marks = data[position : position + 1], data[comma : comma + 1], data[end : end + 1]
     if marks[0] not in (b"[", b"(") or marks[1] != b"," or marks[2] not in (b"]", b")"):
@@ -313,11 +313,10 @@ def multirange_codec(oid: int, name: str, part: Codec) -> Codec:
         decode_text=decode_text,
         encode_binary=encode_binary,
         decode_binary=decode_binary,
-        takes_sequences=True,
     )
 
 
-_RANGE = re.compile(rb'empty|[\[(](?:"(?:[^"\\]|""|\\.)*"|[^"\\()\[\]])*[\])]', re.DOTALL)
+_RANGE = re.compile(rb'empty|[\[(](?:"(?:[^"\\]++|""|\\\\)*+"|[^"\\()\[\]]++)*+[\])]', re.DOTALL)
 
 
 def _split_ranges(name: str, data: bytes) -> list[bytes]:
@@ -332,6 +331,6 @@ def _split_ranges(name: str, data: bytes) -> list[bytes]:
             raise malformed(name, f"no ranges at byte {position}: {shortened(data)}")
         texts.append(match[0])
         position = match.end()
-        if data[position:] == b"}":
+        if position == len(data) - 1 and data.endswith(b"}"):
             return texts
     raise malformed(name, f"no ranges: {shortened(data)}")

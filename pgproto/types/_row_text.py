@@ -11,14 +11,15 @@ from collections.abc import Iterable
 
 from pgproto.types._codec import malformed, shortened
 
-__all__ = ["FIELD", "field_of", "field_text", "parse_row", "row_text"]
+__all__ = ["BOUND", "field_of", "field_text", "parse_row", "row_text"]
 
 _BARE = re.compile(rb"[A-Za-z0-9_.+:-]+")
 _SPECIAL = re.compile(rb'(["\\])')
-_ESCAPED = re.compile(rb'""|\\(.)', re.DOTALL)
 
-FIELD = re.compile(rb'"((?:[^"\\]|""|\\.)*)"|([^"\\,()\[\]]+)', re.DOTALL)
-"""A field that is there, quoted or bare."""
+_QUOTED = rb'"((?:[^"\\]++|""|\\\\)*+)"'
+_FIELD = re.compile(_QUOTED + rb'|([^"\\,()]++)')
+BOUND = re.compile(_QUOTED + rb'|([^"\\,()\[\]]++)')
+"""A bound of a range that is there: quoted, or bare, without any kind of bracket."""
 
 
 def field_text(text: bytes) -> bytes:
@@ -28,7 +29,7 @@ def field_text(text: bytes) -> bytes:
 
 def _unquoted(text: bytes) -> bytes:
     """What is between the outer quotes, with the inner ones and the backslashes single again."""
-    return _ESCAPED.sub(lambda match: match[1] or b'"', text)
+    return text.replace(b'""', b'"').replace(b"\\\\", b"\\")
 
 
 def row_text(fields: Iterable[bytes | None]) -> bytes:
@@ -37,7 +38,7 @@ def row_text(fields: Iterable[bytes | None]) -> bytes:
 
 
 def field_of(match: re.Match[bytes]) -> bytes:
-    """The text of a field that `FIELD` found."""
+    """The text of a field that was found."""
     return _unquoted(match[1]) if match[2] is None else match[2]
 
 
@@ -48,7 +49,7 @@ def parse_row(name: str, data: bytes) -> list[bytes | None]:
     if data[:1] != b"(":
         raise malformed(name, f"no row: {shortened(data)}")
     while True:
-        match = FIELD.match(data, position)
+        match = _FIELD.match(data, position)
         fields.append(None if match is None else field_of(match))
         position = position if match is None else match.end()
         mark = data[position : position + 1]

@@ -202,7 +202,16 @@ TEXT_CODECS: Final = (
     text_codec(19, "name", BINARY),
     text_codec(1790, "refcursor", BINARY),
     text_codec(2275, "cstring", BINARY),
-    text_codec(705, "unknown", TEXT),
+    # Literals in a record are of this type, and come in binary format as they are.
+    Codec(
+        oid=705,
+        name="unknown",
+        format=TEXT,
+        encode=text_encoder("unknown"),
+        decode=text_decoder("unknown"),
+        encode_binary=text_encoder("unknown"),
+        decode_binary=text_decoder("unknown"),
+    ),
     Codec(
         oid=18,
         name='"char"',

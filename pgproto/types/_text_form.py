@@ -10,9 +10,9 @@ from datetime import datetime, time, timedelta
 from decimal import Decimal
 
 from pgproto.types._array_text import array_text
+from pgproto.types._float_text import float_text
 from pgproto.types._guards import is_list, is_plain_tuple
 from pgproto.types._interval import Interval
-from pgproto.types._numbers import float_text
 from pgproto.types._row_text import row_text
 
 __all__ = ["text_form"]

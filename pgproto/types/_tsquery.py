@@ -153,7 +153,7 @@ def _infix(tree: _Tree | None) -> str:
 _TOKEN = re.compile(
     r"""\s*(?:
         (?P<mark>[!&|()]) | <(?P<distance>-|[0-9]{1,5})> |
-        (?:'(?P<quoted>(?:[^'\\]|''|\\.)+)' | (?P<bare>(?:[^\s'\\:!&|()<]|\\.)+))
+        (?:'(?P<quoted>(?:[^'\\]++|''|\\.)++)' | (?P<bare>(?:[^\s'\\:!&|()<]++|\\.)++))
         (?::(?P<weights>[ABCDabcd*]+))?
     )\s*""",
     re.VERBOSE | re.DOTALL,

@@ -15,18 +15,18 @@ from typing import Final, NamedTuple
 from pgproto.errors import DataError
 from pgproto.types._codec import BINARY, Codec, malformed, shortened, unwrapped, wrong_value
 from pgproto.types._text import decode_text, encode_text
-from pgproto.types._value import Value, integer_within
+from pgproto.types._value import Value, integer_within, slot_setter
 
 __all__ = ["TSVECTOR_CODEC", "Lexeme", "Position", "TsVector"]
 
 _COUNT: Final = struct.Struct("!i")
-_POSITIONS: Final = struct.Struct("!H")
+_MARK: Final = struct.Struct("!H")
 _WEIGHTS: Final = "DCBA"
 """By their number."""
 _MAX_POSITION: Final = 2**14 - 1
 _SMALLEST: Final = 3
 """Bytes that a lexeme takes at least."""
-_LEXEME_TEXT = re.compile(r"'((?:[^'\\]|''|\\\\)*)'(?::([0-9]{1,5}[ABC]?(?:,[0-9]{1,5}[ABC]?)*))?( ?)")
+_LEXEME_TEXT = re.compile(r"'((?:[^'\\]++|''|\\\\)*+)'(?::([0-9]{1,5}[ABC]?(?:,[0-9]{1,5}[ABC]?)*+))?( ?)")
 
 
 class Position(NamedTuple):
@@ -93,6 +93,10 @@ class TsVector(Value):
         return " ".join([_lexeme_text(lexeme) for lexeme in self.lexemes])
 
 
+_new = object.__new__
+_set_lexemes = slot_setter(TsVector, "lexemes")
+
+
 def quoted(word: str) -> str:
     """A lexeme in single quotes, with quotes and backslashes doubled."""
     return "'" + word.replace("'", "''").replace("\\", "\\\\") + "'"
@@ -132,28 +136,30 @@ def _decode(data: bytes) -> object:
     start = _COUNT.size
     for _ in range(count):
         zero = data.find(b"\x00", start)
-        if zero < 0 or zero + 1 + _POSITIONS.size > end:
+        if zero < 0 or zero + 1 + _MARK.size > end:
             raise malformed("tsvector", f"cut off after {len(lexemes)} of {count} lexemes")
         word = decode_text(data[start:zero])
-        (positions,) = _POSITIONS.unpack_from(data, zero + 1)
-        start = zero + 1 + _POSITIONS.size
-        if positions > (end - start) // 2:
-            raise malformed("tsvector", f"{positions} positions in {end - start} bytes")
-        marks: tuple[int, ...] = struct.unpack_from(f"!{positions}H", data, start)
-        start += 2 * positions
-        lexemes.append(
-            Lexeme(str(word), tuple([Position(mark & _MAX_POSITION, _WEIGHTS[mark >> 14]) for mark in marks]))
-        )
+        (count_of_positions,) = _MARK.unpack_from(data, zero + 1)
+        start = zero + 1 + _MARK.size
+        if count_of_positions > (end - start) // _MARK.size:
+            raise malformed("tsvector", f"{count_of_positions} positions in {end - start} bytes")
+        stop = start + count_of_positions * _MARK.size
+        lexemes.append(Lexeme(str(word), _positions(data[start:stop])))
+        start = stop
     if start != end:
         raise malformed("tsvector", f"{end - start} bytes too many")
-    return _checked(lexemes)
+    value = _new(TsVector)
+    _set_lexemes(value, tuple(lexemes))
+    return value
 
 
-def _checked(lexemes: list[Lexeme]) -> TsVector:
-    try:
-        return TsVector(lexemes)
-    except DataError as error:
-        raise malformed("tsvector", str(error)) from None
+def _positions(data: bytes) -> tuple[Position, ...]:
+    positions = tuple(
+        Position(mark & _MAX_POSITION, _WEIGHTS[mark >> 14]) for (mark,) in _MARK.iter_unpack(data)
+    )
+    if any(position.ordinal == 0 for position in positions):
+        raise malformed("tsvector", f"positions are 1 to {_MAX_POSITION}, not 0")
+    return positions
 
 
 def _decode_text(data: bytes) -> object:

@@ -15,7 +15,8 @@ from pgproto.types._guards import is_list_or_tuple
 __all__ = ["vector_codec"]
 
 _HEADER: Final = struct.Struct("!iiIii")
-_TEXT = re.compile(r"(?:[0-9-]{1,11}(?: [0-9-]{1,11})*)?")
+_ITEM = re.compile("[^ ]+")
+_TEXT = re.compile(r"(?:[0-9-]{1,11}(?: [0-9-]{1,11})*+)?")
 
 
 def vector_codec(oid: int, name: str, element: Codec) -> Codec:
@@ -62,7 +63,8 @@ def vector_codec(oid: int, name: str, element: Codec) -> Codec:
         if _TEXT.fullmatch(text) is None:
             raise malformed(name, f"no numbers with one space between them: {shortened(text)}")
         decode_number = element.decoder(0)
-        return [decode_number(number.encode()) for number in text.split()]
+        # One at a time: the texts together would take much more than the numbers.
+        return [decode_number(match[0].encode()) for match in _ITEM.finditer(text)]
 
     return Codec(
         oid=oid,

@@ -62,13 +62,16 @@ def test_of_converted_values(value: list[datetime | None]) -> None:
 @given(arrays(st.lists(st.integers())))
 def test_of_lists(value: Array) -> None:
     codec = builtin("_jsonb")
-    assert codec.decode(codec.encode(value)) == as_decoded(value)
+    decoded = value.to_list() if set(value.lower_bounds) <= {1} and len(value.lengths) < 2 else value
+    for format in (BINARY, TEXT):
+        assert codec.decoder(format)(codec.encoder(format)(value)) == decoded
+        assert codec.encoder(format)(decoded) == codec.encoder(format)(value)
 
 
 def test_an_element_that_is_a_list_is_no_dimension() -> None:
     codec = builtin("_jsonb")
     assert codec.decode(codec.encode([[1, 2], [3]])) == [[1, 2], [3]]
-    assert codec.decode(codec.encode(Array(([1], [2]), (2, 1)))) == [[[1]], [[2]]]
+    assert codec.decode(codec.encode(Array(([1], [2]), (2, 1)))) == Array(([1], [2]), (2, 1))
 
 
 class _OwnSequence(Sequence[int]):

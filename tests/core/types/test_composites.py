@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pgproto.errors import DataError
-from pgproto.types import BINARY, TEXT, Composite
+from pgproto.types import BINARY, TEXT, Array, Composite
 from pgproto.types._codec import MAX_DEPTH
 from pgproto.types._composites import composite_codec, record_codec
 from pgproto.types._row_text import parse_row, row_text
@@ -122,6 +122,10 @@ def test_refuses_what_is_no_row(data: bytes, why: str) -> None:
 def test_refuses_other_text(data: str) -> None:
     with pytest.raises(DataError, match=r"malformed public\.item"):
         CODEC.decoder(TEXT)(data.encode())
+
+
+def test_square_brackets_need_no_quotes() -> None:
+    assert CODEC.decoder(TEXT)(b"(1,[x],[0:0]={y})") == (1, "[x]", Array(("y",), (1,), (0,)))
 
 
 def test_no_attributes_at_all() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pgproto.errors import DataError
 from pgproto.types import TEXT
-from pgproto.types._numbers import float_text
+from pgproto.types._float_text import float_text
 from tests.core.types.support import builtin
 
 _RANGES = {

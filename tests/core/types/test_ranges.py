@@ -48,6 +48,12 @@ def test_multiranges(value: list[Range]) -> None:
     assert str(Multirange(value)) == codec.encoder(TEXT)(value).decode()
 
 
+def test_arrays_of_multiranges_of_two_dimensions() -> None:
+    codec = builtin("_int4multirange")
+    value = [[Multirange([Range(1, 2)]), None]]
+    assert codec.decode(codec.encode(value)) == value
+
+
 @given(st.lists(st.none() | st.lists(_INTS).map(Multirange)))
 def test_arrays_of_multiranges(value: list[Multirange | None]) -> None:
     codec = builtin("_int4multirange")

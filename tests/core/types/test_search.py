@@ -67,7 +67,7 @@ class TestTsVector:
             (struct.pack("!i", 1) + b"c\x00\x00\x01", "1 positions in 0 bytes"),
             (struct.pack("!i", 1) + b"c\x00\x00\x00x", "1 bytes too many"),
             (struct.pack("!i", 1) + b"\xff\x00\x00\x00", "not UTF-8"),
-            (struct.pack("!i", 1) + b"c\x00\x00\x01\x00\x00", "positions are 1 to"),
+            (struct.pack("!i", 1) + b"c\x00\x00\x01\x00\x00", "positions are 1 to 16383, not 0"),
         ],
     )
     def test_refuses_what_is_none(self, data: bytes, why: str) -> None:

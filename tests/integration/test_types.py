@@ -1,0 +1,135 @@
+"""Every built-in type there and back, in both formats both ways, and PostgreSQL's own text form beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from datetime import UTC, date, datetime
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pgproto.errors import DataError
+from pgproto.types import BINARY, TEXT, Interval, TypeRegistry
+from tests.integration.raw_values import RawSession, ServerRefused
+from tests.integration.type_cases import CASES, EXAMPLES, Case, same, there_and_back
+from tests.support.servers import Server
+
+_REGISTRY = TypeRegistry()
+
+
+@pytest.fixture(scope="module")
+def session(postgres: Server) -> Generator[RawSession, None, None]:
+    with RawSession(postgres.dsn) as session:
+        yield session
+
+
+@pytest.mark.parametrize("name", CASES)
+@EXAMPLES
+@given(data=st.data())
+def test_there_and_back(session: RawSession, name: str, data: st.DataObject) -> None:
+    codec = _REGISTRY.find(name)
+    assert codec is not None
+    value = data.draw(CASES[name].values)
+    there_and_back(session, codec, value, CASES[name])
+
+
+def test_ten_thousand_digits(session: RawSession) -> None:
+    codec = _REGISTRY.codec(1700)
+    for value in (
+        Decimal("1234567890" * 500 + "." + "0987654321" * 500),
+        Decimal("-" + "9" * 131_072),
+        Decimal("0." + "0" * 16_382 + "1"),
+        Decimal("1." + "0" * 10_000),
+    ):
+        there_and_back(session, codec, value, Case(st.nothing()))
+
+
+def test_a_number_with_more_zeros_than_bytes(session: RawSession) -> None:
+    codec = _REGISTRY.codec(1700)
+    sql = "select 1e100000::numeric, (1e100000::numeric)::text"
+    ((value, written),) = session.fetch_decoded(_REGISTRY, sql, (), BINARY)
+    assert str(value) == "1E+100000"
+    assert value == Decimal(str(written))
+    _, ((back,),) = session.fetch("select $1::text", [(codec, BINARY, value)])
+    assert back == str(written).encode()
+
+
+def test_infinite_intervals(session: RawSession) -> None:
+    if session.version < 17:
+        with pytest.raises(ServerRefused, match="invalid input syntax for type interval"):
+            session.fetch("select $1", [(_REGISTRY.codec(1186), TEXT, Interval.infinity)])
+        return
+    for value in (Interval.infinity, Interval.negative_infinity):
+        there_and_back(session, _REGISTRY.codec(1186), value, Case(st.nothing()))
+        ((decoded,),) = session.fetch_decoded(_REGISTRY, f"select interval '{value}'")
+        assert decoded == value
+
+
+def test_texts_of_other_settings_are_refused_and_binary_values_do_not_care(session: RawSession) -> None:
+    session.execute(
+        "set datestyle = 'German'; set intervalstyle = 'sql_standard'; set bytea_output = 'escape'"
+    )
+    try:
+        sql = "select date '2024-02-29', interval '1 month', '\\x00ff5c61'::bytea"
+        assert session.fetch_decoded(_REGISTRY, sql, (), BINARY) == [
+            [date(2024, 2, 29), Interval(1), b"\x00\xff\\a"]
+        ]
+        _, ((day, interval, data),) = session.fetch(sql, (), TEXT)
+        assert day is not None
+        assert interval is not None
+        assert data is not None
+        assert _REGISTRY.codec(17).decoder(TEXT)(data) == b"\x00\xff\\a"
+        with pytest.raises(DataError, match="style ISO of DateStyle"):
+            _REGISTRY.codec(1082).decoder(TEXT)(day)
+        with pytest.raises(DataError, match="style postgres of IntervalStyle"):
+            _REGISTRY.codec(1186).decoder(TEXT)(interval)
+    finally:
+        session.execute("reset datestyle; reset intervalstyle; reset bytea_output")
+
+
+def test_moments_are_in_utc_whatever_the_sessions_time_zone(session: RawSession) -> None:
+    session.execute("set timezone = 'Asia/Kolkata'")
+    try:
+        moment = datetime(2024, 2, 29, 12, 34, 56, 789000, tzinfo=UTC)
+        for format in (TEXT, BINARY):
+            sql = "select timestamptz '2024-02-29 12:34:56.789+00'"
+            ((value,),) = session.fetch_decoded(_REGISTRY, sql, (), format)
+            assert same(value, moment)
+    finally:
+        session.execute("set timezone = 'UTC'")
+
+
+def test_registered_types_are_names(session: RawSession) -> None:
+    ((table, kind, function),) = session.fetch_decoded(
+        _REGISTRY, "select 'pg_class'::regclass, 'int4[]'::regtype, 'now'::regproc"
+    )
+    assert (table, kind, function) == ("pg_class", "integer[]", "now")
+    regclass = _REGISTRY.codec(2205)
+    for format, value in ((TEXT, "pg_class"), (TEXT, 1259), (BINARY, 1259)):
+        assert session.fetch_decoded(_REGISTRY, "select $1", [(regclass, format, value)], BINARY) == [[1259]]
+
+
+def test_void_and_records(session: RawSession) -> None:
+    assert session.fetch_decoded(_REGISTRY, "select pg_sleep(0)", (), BINARY) == [[None]]
+    assert session.fetch_decoded(_REGISTRY, "select pg_sleep(0)", (), TEXT) == [[None]]
+    sql = "select row(1, 'a b', null, row(2.5, array[row(true)]), 5::int8)"
+    assert session.fetch_decoded(_REGISTRY, sql) == [[(1, "a b", None, (Decimal("2.5"), [(True,)]), 5)]]
+
+
+def test_catalogs_hold_nothing_that_cannot_be_read(session: RawSession) -> None:
+    """Every column of every catalog, in the format that its codec chooses, and in text."""
+    registry = TypeRegistry()
+    _, tables = session.fetch(
+        "select oid::regclass::text from pg_class where relnamespace = 'pg_catalog'::regnamespace"
+        # The machine may have no NUMA, which is then an error.
+        " and relkind in ('r', 'v') and has_table_privilege(oid, 'select') and relname not like '%numa%'"
+    )
+    assert len(tables) > 100
+    for (table,) in tables:
+        assert table is not None
+        oids, _ = session.fetch(f"select * from {table.decode()} limit 0", (), TEXT)
+        session.introduce(registry, *[str(oid) for oid in registry.unknown(oids)])
+        for format in {TEXT, min(registry.codec(oid).format for oid in oids)}:
+            session.fetch_decoded(registry, f"select * from {table.decode()} limit 50", (), format)
