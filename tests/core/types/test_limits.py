@@ -196,7 +196,7 @@ def test_text_takes_time_in_proportion_too(codec: Codec, part: bytes, head: byte
     # The collector of garbage looks at all objects again and again; that is not the decoder's time.
     gc.disable()
     try:
-        # Four times as much may take eight times as long on a noisy machine; quadratic would be sixteen times.
+        # Four times as much may take eight times as long on a noisy machine; quadratic would be sixteen.
         assert seconds(16_000) <= 8 * seconds(4000) + 0.02
     finally:
         gc.enable()
