@@ -32,6 +32,8 @@ logger = logging.getLogger("pgproto")
 R = TypeVar("R")
 
 _CHUNK = 256 * 1024
+_FILES = os.name == "posix"
+"""Whether a socket is a file."""
 
 
 class Driver:
@@ -43,7 +45,7 @@ class Driver:
         self._machine: RequestMachine | None = None
         self._nursery: trio.Nursery | None = None
         self._readable = trio.Event()
-        self._socket: socket.socket | None = None
+        self._socket: trio.socket.SocketType | None = None
         self._stream: trio.SocketStream | trio.SSLStream[trio.SocketStream] | None = None
         self._scope = trio.CancelScope(shield=True)
         self._writable = trio.Event()
@@ -110,7 +112,7 @@ class Driver:
             case effects.OpenSocket():
                 await self._open(effect)
             case effects.PeerUser():
-                opened = self._expect_socket()
+                opened = cast("trio.SocketStream", self._expect_stream())
                 return peer_user(
                     opened.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, PEER_CREDENTIALS_SIZE)
                 )
@@ -127,21 +129,21 @@ class Driver:
         return None
 
     async def _open(self, effect: effects.OpenSocket) -> None:
+        # By trio's own functions: tests can put another network behind them.
         address = effect.address
         if isinstance(address, effects.UnixAddress):
-            self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            opened = trio.socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             target: Any = "\0" + address.path[1:] if address.path.startswith("@") else address.path
         else:
             found = await trio.socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
             family, kind, protocol, _, target = found[0]
-            self._socket = socket.socket(family, kind, protocol)
-        self._socket.setblocking(False)
-        opened = trio.socket.from_stdlib_socket(self._socket)
+            opened = trio.socket.socket(family, kind, protocol)
+        self._socket = opened
         await opened.connect(target)
         self._stream = trio.SocketStream(opened)
         for level, name, value in effect.socket_options():
             if hasattr(socket, name):
-                self._socket.setsockopt(getattr(socket, level), getattr(socket, name), value)
+                opened.setsockopt(getattr(socket, level), getattr(socket, name), value)
 
     async def _start_tls(self, effect: effects.StartTLS) -> effects.TLSInfo:
         from pgproto._tls import describe
@@ -161,16 +163,10 @@ class Driver:
             raise ConnectionResetError("the connection is closed")
         return self._stream
 
-    def _expect_socket(self) -> socket.socket:
-        if self._socket is None:
-            raise ConnectionResetError("the connection is closed")
-        return self._socket
-
     def _close_socket(self) -> None:
         self._stream = None
         opened, self._socket = self._socket, None
         if opened is not None:
-            trio.lowlevel.notify_closing(opened)
             opened.close()
         self._ended.set()
 
@@ -345,12 +341,13 @@ class Driver:
         """Write without waiting if nobody else is writing; the writer does what is left."""
         if self._writing or self._writable.is_set() or self._stream is None or not machine.wants_to_send:
             return
-        if machine.in_flight or self._socket is None or not isinstance(self._stream, trio.SocketStream):
+        plain = self._plain_socket()
+        if machine.in_flight or plain < 0:
             self._writable.set()
             return
         data = machine.data_to_send()
         try:
-            self._outgoing = data[self._socket.send(data) :] if data else b""
+            self._outgoing = data[os.write(plain, data) :] if data else b""
         except BlockingIOError:
             self._outgoing = data
         except OSError as error:
@@ -361,12 +358,16 @@ class Driver:
 
     def _hear_out(self, machine: RequestMachine) -> None:
         """Writing has failed; what the server said before it hung up tells why."""
-        if self._socket is None or not isinstance(self._stream, trio.SocketStream):
-            # Under TLS, only the reader can tell what has come.
+        plain = self._plain_socket()
+        if plain < 0:
             return
         with contextlib.suppress(OSError):
-            while data := self._socket.recv(_CHUNK):
+            while data := os.read(plain, _CHUNK):
                 machine.receive_data(data)
+
+    def _plain_socket(self) -> int:
+        """The socket's number, if it can be written and read like a file; -1 if not, as under TLS."""
+        return self.fileno() if _FILES and isinstance(self._stream, trio.SocketStream) else -1
 
     def _end_if_failed(self, machine: RequestMachine) -> None:
         if machine.failure is not None and self._socket is not None:
