@@ -6,6 +6,7 @@ import gc
 import logging
 import random
 import threading
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import anyio
@@ -15,7 +16,7 @@ import pgproto_blocking
 from pgproto import ConnectionLost, PoolClosed, PoolTimeout
 from tests.contract.faces import LOOPS, SWIFT, Face
 from tests.contract.observer import Observer
-from tests.contract.pools import MakePool, backends, kill_all, make_pool
+from tests.contract.pools import MakePool, Pool, backends, kill_all, make_pool
 from tests.support.servers import Server
 
 __all__: list[str] = []
@@ -26,7 +27,11 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture
 def pool_of(face: Face, postgres: Server) -> MakePool:
     """Makes pools of the transport under test."""
-    return lambda **options: make_pool(face, postgres.dsn, **options)
+
+    def make(**options: object) -> AbstractAsyncContextManager[Pool]:
+        return make_pool(face, postgres.dsn, **options)
+
+    return make
 
 
 # --- Lost sessions -----------------------------------------------------------------------------------------
