@@ -19,6 +19,7 @@ from pgproto.errors import (
     ProtocolViolation,
     QueryCanceled,
     RemoteProtocolError,
+    UndefinedParameter,
 )
 from pgproto.messages import Message, Role
 from pgproto.testing._statement import Known, Statement
@@ -277,6 +278,8 @@ class FakeSession:
         statements = [part for part in query.split(";") if part.strip()]
         for sql in statements:
             known = self._find(sql.strip())
+            if known.parameters:
+                raise UndefinedParameter("there is no parameter $1")
             formats = [0] * len(known.columns)
             if known.columns:
                 self._say(m.RowDescription(known.fields(formats)))

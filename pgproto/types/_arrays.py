@@ -178,10 +178,12 @@ def _binary_decoder(name: str, element: Codec) -> Callable[[bytes, int], object]
     return decode
 
 
-def _flattened(name: str, value: object, element: Codec) -> Array:
-    """A parameter with its shape."""
+def _flattened(
+    name: str, value: object, element: Codec
+) -> tuple[Sequence[object], tuple[int, ...], tuple[int, ...]]:
+    """The elements of a parameter, the lengths and the lower bounds."""
     if isinstance(value, Array):
-        return value
+        return value.elements, value.lengths, value.lower_bounds
     if not is_collection(value):
         raise wrong_value(name, value, "it takes a list, another sequence, a set, or an Array")
     try:
@@ -198,7 +200,7 @@ def _flattened(name: str, value: object, element: Codec) -> Array:
             raise wrong_value(name, value, f"an array has up to {_MAX_DIMENSIONS} dimensions")
         lengths.append(len(rows[0]))
         values = [cell for row in rows for cell in row]
-    return Array(tuple(values), tuple(lengths)) if values else Array(())
+    return (values, tuple(lengths), (1,) * len(lengths)) if values else ((), (), ())
 
 
 def _binary_encoder(name: str, element: Codec) -> Encode:
@@ -207,22 +209,24 @@ def _binary_encoder(name: str, element: Codec) -> Encode:
     plain = element.struct_format not in ("", "?") and element.from_struct is None
     item = struct.Struct("!i" + element.struct_format) if plain else None
 
-    def body(elements: tuple[Any, ...]) -> bytes:
-        if item is not None:
-            pack, width = item.pack, item.size - 4
-            try:
-                return b"".join([pack(width, value) for value in elements])
-            except Exception:  # NULLs are handled below, and what is wrong gets its own message
-                pass
-        return join_fields(name, encode_element, elements)
+    def uniform(elements: Sequence[object]) -> bytes | None:
+        """The elements by one call each, if there are no NULLs and nothing is wrong."""
+        if item is None:
+            return None
+        pack, width = item.pack, item.size - 4
+        try:
+            return b"".join([pack(width, value) for value in elements])
+        except Exception:
+            return None
 
     def encode(value: object) -> bytes:
-        array = _flattened(name, value, element)
-        nulls = int(any(item is None for item in array.elements))
-        parts = [_HEADER.pack(len(array.lengths), nulls, element_oid)]
-        parts += [_DIMENSION.pack(*pair) for pair in zip(array.lengths, array.lower_bounds, strict=True)]
-        parts.append(body(array.elements))
-        return b"".join(parts)
+        elements, lengths, lower_bounds = _flattened(name, value, element)
+        body, nulls = uniform(elements), 0
+        if body is None:
+            nulls = int(any([item is None for item in elements]))  # noqa: C419  # faster than a generator
+            body = join_fields(name, encode_element, elements)
+        shape = [_DIMENSION.pack(*pair) for pair in zip(lengths, lower_bounds, strict=True)]
+        return b"".join([_HEADER.pack(len(lengths), nulls, element_oid), *shape, body])
 
     return encode
 
@@ -231,9 +235,9 @@ def _text_encoder(name: str, element: Codec, delimiter: bytes) -> Encode:
     encode_element = element.encoder(TEXT)
 
     def encode(value: object) -> bytes:
-        array = _flattened(name, value, element)
-        texts = [None if item is None else encode_element(item) for item in array.elements]
-        return array_text(texts, array.lengths, array.lower_bounds, delimiter)
+        elements, lengths, lower_bounds = _flattened(name, value, element)
+        texts = [None if item is None else encode_element(item) for item in elements]
+        return array_text(texts, lengths, lower_bounds, delimiter)
 
     return encode
 

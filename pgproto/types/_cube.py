@@ -14,7 +14,7 @@ from typing import Final
 from pgproto.errors import DataError
 from pgproto.types._codec import BINARY, Codec, ascii_text, malformed, shortened, unwrapped, wrong_value
 from pgproto.types._float_text import float_text
-from pgproto.types._numbers import FLOAT
+from pgproto.types._numbers import parse_float
 from pgproto.types._value import Value
 
 __all__ = ["Cube", "cube_codec"]
@@ -22,8 +22,7 @@ __all__ = ["Cube", "cube_codec"]
 _HEADER: Final = struct.Struct("!I")
 _IS_POINT: Final = 0x8000_0000
 _MAX_DIMENSIONS: Final = 100
-_CORNER: Final = rf"\(((?:(?:{FLOAT})(?:, (?:{FLOAT}))*+)?)\)"
-_TEXT = re.compile(f"{_CORNER}(?:,{_CORNER})?")
+_TEXT = re.compile(r"\(([^()]*)\)(?:,\(([^()]+)\))?")
 
 
 class Cube(Value):
@@ -97,7 +96,9 @@ def cube_codec(oid: int, name: str) -> Codec:
         if match is None:
             raise malformed(name, f"no cube: {shortened(data)}")
         texts = [corner for corner in match.groups() if corner is not None]
-        corners = [[float(number) for number in text.split(", ") if number] for text in texts]
+        corners = [
+            [parse_float(name, number) for number in text.split(", ")] if text else [] for text in texts
+        ]
         try:
             return Cube(*corners)
         except DataError as error:

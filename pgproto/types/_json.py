@@ -23,6 +23,9 @@ _VERSION = b"\x01"
 """The first byte of the binary form of jsonb and jsonpath: the version of what follows."""
 
 
+_to_json: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+
+
 @dataclass(frozen=True, slots=True)
 class JsonText:
     """JSON that is text already, to be sent as it is; what makes no JSON is the server's to refuse."""
@@ -40,7 +43,7 @@ def _json_encoder(name: str) -> Encode:
         if isinstance(value, JsonText):
             return encode_text(value.text)
         try:
-            text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+            text = _to_json(value)
         except RecursionError:
             raise wrong_value(name, value, "nested too deeply") from None
         except Exception as error:

@@ -31,8 +31,13 @@ _SPECIAL: Final = {
 _MAX_SCALE: Final = 16383
 _MAX_ADJUSTED: Final = 131071
 """The power of ten of the largest number's first digit."""
-_FEW_DIGITS: Final = 8
-"""Up to so many base-10000 digits, arithmetic on an int is the fastest way."""
+_NOT_SIGN: Final = 0xBFFF
+"""The bits of the sign's field that numbers leave at zero."""
+_LARGEST_DIGIT: Final = 9999
+_FEW_ZEROS: Final = 40
+_POWERS: Final = tuple([10**power for power in range(_FEW_ZEROS + 1)])
+_SMALL: Final = {8 + 2 * count: struct.Struct(f"!HhHH{count}H").unpack for count in range(9)}
+"""Up to so many digits, by the length of the message: arithmetic on an int is the fastest way then."""
 _FREE_ZEROS: Final = 1000
 """So many zeros may always be filled in; PostgreSQL allows no larger scale in a column's definition
 either."""
@@ -42,41 +47,54 @@ _TEXT = re.compile(r"-?[0-9]+(?:\.[0-9]+)?|NaN|-?Infinity")
 
 
 def _decode(data: bytes, nested: bool) -> Decimal:
-    if len(data) < 8:
-        raise malformed("numeric", f"{len(data)} bytes, at least 8 expected")
+    small = _SMALL.get(len(data))
+    if small is not None:
+        count, weight, sign, scale, *digits = small(data)
+        zeros = 4 * (weight - count + 1) + scale
+        if (
+            count == len(digits)
+            and scale <= _MAX_SCALE
+            and sign & _NOT_SIGN == 0
+            and -4 < zeros <= _FEW_ZEROS
+        ):
+            coefficient = 0
+            for digit in digits:
+                if digit > _LARGEST_DIGIT:
+                    break
+                coefficient = coefficient * 10_000 + digit
+            else:
+                if zeros >= 0:
+                    coefficient *= _POWERS[zeros]
+                else:
+                    coefficient, rest = divmod(coefficient, _POWERS[-zeros])
+                    if rest:
+                        raise malformed("numeric", f"more digits than its scale of {scale}")
+                return _EXACT.scaleb(-coefficient if sign else coefficient, -scale)
+    return _decode_any(data, nested)
+
+
+def _decode_any(data: bytes, nested: bool) -> Decimal:
+    """The long way: large numbers, numbers of many digits, those that are none, and what is malformed."""
+    if len(data) < _HEADER.size:
+        raise malformed("numeric", f"{len(data)} bytes, at least {_HEADER.size} expected")
     count, weight, sign, scale = _HEADER.unpack_from(data)
-    if len(data) != 8 + 2 * count:
+    if len(data) != _HEADER.size + 2 * count:
         raise malformed("numeric", f"{len(data)} bytes for {count} digits")
-    digits: tuple[int, ...] = struct.unpack_from(f"!{count}H", data, 8)
-    if sign not in (_POSITIVE, _NEGATIVE):
+    digits: tuple[int, ...] = struct.unpack_from(f"!{count}H", data, _HEADER.size)
+    if sign & _NOT_SIGN:
         special = _SPECIAL.get(sign)
         if special is None or count:
             raise malformed("numeric", f"sign {sign:#06x} with {count} digits")
         return special
     if scale > _MAX_SCALE:
         raise malformed("numeric", f"scale {scale} is over {_MAX_SCALE}")
-    if count and max(digits) > 9999:
+    if count and max(digits) > _LARGEST_DIGIT:
         raise malformed("numeric", f"{max(digits)} is no base-10000 digit")
     # The value is the digits, read as one integer, times 10 ** power; it becomes coefficient * 10 ** -scale.
     zeros = 4 * (weight - count + 1) + scale if count else 0
     if zeros > _FREE_ZEROS + _ZEROS_PER_BYTE * len(data):
         return _padded(digits, zeros, sign, scale, nested)
-    if count <= _FEW_DIGITS and -3 <= zeros <= 40:
-        coefficient = 0
-        for digit in digits:
-            coefficient = coefficient * 10000 + digit
-        if zeros > 0:
-            coefficient *= 10**zeros
-        elif zeros < 0:
-            coefficient, rest = divmod(coefficient, 10**-zeros)
-            if rest:
-                raise malformed("numeric", f"more digits than its scale of {scale}")
-        return _scaled(-coefficient if sign else coefficient, -scale)
     return _long(digits, zeros, sign, scale)
-
-
-def _scaled(coefficient: int, exponent: int) -> Decimal:
-    return _EXACT.scaleb(coefficient, exponent)
 
 
 def _long(digits: tuple[int, ...], zeros: int, sign: int, scale: int) -> Decimal:
@@ -109,8 +127,8 @@ def _decode_nested(data: bytes, depth: int) -> object:
     return _decode(data, nested=True)
 
 
-def _exact(value: object) -> Decimal:
-    """The value as a Decimal that a numeric can hold."""
+def _number(value: object) -> Decimal:
+    """The value as a Decimal."""
     if isinstance(value, Decimal):
         number = value
     elif isinstance(value, float):
@@ -118,59 +136,63 @@ def _exact(value: object) -> Decimal:
     else:
         plain = unwrapped(value)
         if plain is not value:
-            return _exact(plain)
+            return _number(plain)
         try:
             number = Decimal(operator.index(value))  # type: ignore[arg-type]  # it raises TypeError otherwise
         except Exception:
             raise wrong_value("numeric", value, "it takes a Decimal, an int or a float") from None
     if number.is_snan():
         raise wrong_value("numeric", value, "PostgreSQL has no signaling NaN")
-    if number.is_finite():
-        if number and number.adjusted() > _MAX_ADJUSTED:
-            raise wrong_value(
-                "numeric", value, f"more than {_MAX_ADJUSTED + 1} digits before the decimal point"
-            )
-        exponent = number.as_tuple().exponent
-        if not number and isinstance(exponent, int) and exponent > 0:
-            return Decimal(0)
-        if isinstance(exponent, int) and exponent < -_MAX_SCALE:
-            raise wrong_value("numeric", value, f"more than {_MAX_SCALE} digits after the decimal point")
     return number
 
 
+def _plain_text(value: object, number: Decimal) -> str:
+    """A finite number without an exponent."""
+    first = number.adjusted()
+    if first > _MAX_ADJUSTED:
+        if number:
+            why = f"more than {_MAX_ADJUSTED + 1} digits before the decimal point"
+            raise wrong_value("numeric", value, why)
+        return "0"
+    text = format(number, "f") if first >= -_MAX_SCALE else ""
+    if not text or (len(text) - text.find(".") - 1 > _MAX_SCALE and "." in text):
+        raise wrong_value("numeric", value, f"more than {_MAX_SCALE} digits after the decimal point")
+    # There is no negative zero.
+    return text if number else text.lstrip("-")
+
+
 def _encode(value: object) -> bytes:
-    number = _exact(value)
+    number = _number(value)
     if not number.is_finite():
         sign = _NAN if number.is_nan() else _PLUS_INFINITY if number > 0 else _MINUS_INFINITY
         return _HEADER.pack(0, 0, sign, 0)
-    whole, _, fraction = format(number, "f").lstrip("-").partition(".")
-    scale = len(fraction)
+    text = _plain_text(value, number)
+    sign = _POSITIVE
+    if text[0] == "-":
+        sign, text = _NEGATIVE, text[1:]
+    whole, _, fraction = text.partition(".")
     whole = whole.lstrip("0")
     # Groups of four decimal digits, counted from the decimal point.
-    text = "0" * (-len(whole) % 4) + whole + fraction + "0" * (-scale % 4)
+    text = "0" * (-len(whole) % 4) + whole + fraction + "0" * (-len(fraction) % 4)
     weight = (len(whole) + 3) // 4 - 1
     digits = [int(text[start : start + 4]) for start in range(0, len(text), 4)]
-    first = 0
-    while first < len(digits) and digits[first] == 0:
-        first += 1
-    last = len(digits)
-    while last > first and digits[last - 1] == 0:
-        last -= 1
-    if first == last:
-        return _HEADER.pack(0, 0, _POSITIVE, scale)
-    sign = _NEGATIVE if number.is_signed() else _POSITIVE
-    return struct.pack(
-        f"!HhHH{last - first}H", last - first, weight - first, sign, scale, *digits[first:last]
-    )
+    while digits and digits[-1] == 0:
+        digits.pop()
+    if digits and digits[0] == 0:
+        # Only of a number below one.
+        first = next(index for index, digit in enumerate(digits) if digit)
+        digits, weight = digits[first:], weight - first
+    count = len(digits)
+    return struct.pack(f"!HhHH{count}H", count, weight if count else 0, sign, len(fraction), *digits)
 
 
 def _encode_text(value: object) -> bytes:
-    number = _exact(value)
+    number = _number(value)
     if number.is_nan():
         return b"NaN"
     if not number.is_finite():
         return b"Infinity" if number > 0 else b"-Infinity"
-    return format(number if number else number.copy_abs(), "f").encode("ascii")
+    return _plain_text(value, number).encode("ascii")
 
 
 def _decode_text(data: bytes) -> object:

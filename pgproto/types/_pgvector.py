@@ -16,16 +16,16 @@ from pgproto.errors import DataError
 from pgproto.types._codec import BINARY, Codec, ascii_text, malformed, shortened, unwrapped, wrong_value
 from pgproto.types._float_text import float4_text
 from pgproto.types._guards import is_iterable
-from pgproto.types._numbers import FLOAT
+from pgproto.types._numbers import parse_float
 from pgproto.types._value import Value, integer_within
 
 __all__ = ["SparseVector", "halfvec_codec", "sparsevec_codec", "vector_codec"]
 
 _DENSE: Final = struct.Struct("!HH")
 _SPARSE: Final = struct.Struct("!iii")
-_DENSE_TEXT = re.compile(rf"\[((?:{FLOAT})(?:,(?:{FLOAT}))*+)\]")
-_ENTRY: Final = rf"[0-9]{{1,10}}:(?:{FLOAT})"
-_SPARSE_TEXT = re.compile(rf"\{{((?:{_ENTRY}(?:,{_ENTRY})*+)?)\}}/([0-9]{{1,10}})")
+_DENSE_TEXT = re.compile(r"\[([^][]*)\]")
+_SPARSE_TEXT = re.compile(r"\{([^{}]*)\}/([0-9]{1,10})")
+_INDEX = re.compile(r"[0-9]{1,10}")
 _MAX_DENSE: Final = 2**16 - 1
 _MAX_SPARSE: Final = 2**31 - 1
 
@@ -63,7 +63,7 @@ def _dense_codec(oid: int, name: str, code: str) -> Codec:
         match = _DENSE_TEXT.fullmatch(ascii_text(name, data))
         if match is None:
             raise malformed(name, f"no vector: {shortened(data)}")
-        return _rounded(name, code, [float(number) for number in match[1].split(",")])
+        return _rounded(name, code, [parse_float(name, number) for number in match[1].split(",")])
 
     return Codec(
         oid=oid,
@@ -173,11 +173,15 @@ def sparsevec_codec(oid: int, name: str) -> Codec:
         match = _SPARSE_TEXT.fullmatch(ascii_text(name, data))
         if match is None:
             raise malformed(name, f"no sparse vector: {shortened(data)}")
-        entries = [entry.split(":") for entry in match[1].split(",") if entry]
-        values = _rounded(name, "f", [float(value) for _, value in entries])
-        return made(
-            int(match[2]), [(int(entry[0]) - 1, value) for entry, value in zip(entries, values, strict=True)]
-        )
+        indices: list[int] = []
+        values: list[float] = []
+        for entry in match[1].split(",") if match[1] else ():
+            index, _, number = entry.partition(":")
+            if _INDEX.fullmatch(index) is None:
+                raise malformed(name, f"no index: {shortened(entry)}")
+            indices.append(int(index) - 1)
+            values.append(parse_float(name, number))
+        return made(int(match[2]), list(zip(indices, _rounded(name, "f", values), strict=True)))
 
     return Codec(
         oid=oid,

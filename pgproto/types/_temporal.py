@@ -22,7 +22,7 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Callable
-from datetime import date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Final, Literal, TypeAlias, TypeVar
 
 from pgproto.errors import DataError
@@ -117,13 +117,18 @@ def _parse_date(text: str) -> int:
     return parse_day("date", text)[0]
 
 
+def _microseconds(span: timedelta) -> int:
+    # Twice as fast as dividing by a microsecond.
+    return (span.days * 86_400 + span.seconds) * 1_000_000 + span.microseconds
+
+
 def _timestamp_count(value: object) -> int:
     if isinstance(value, datetime):
-        if value.utcoffset() is not None:
+        if value.tzinfo is not None and value.utcoffset() is not None:
             raise wrong_value(
                 "timestamp", value, "it has a time zone, which a timestamp without time zone would lose"
             )
-        return (value.replace(tzinfo=None) - EPOCH) // MICROSECOND
+        return _microseconds((value if value.tzinfo is None else value.replace(tzinfo=None)) - EPOCH)
     if isinstance(value, date):
         return (value.toordinal() - EPOCH_ORDINAL) * DAY
     if isinstance(value, OutOfRangeTimestamp):
@@ -146,11 +151,11 @@ def _timestamp_value(microseconds: int) -> object:
 
 def _timestamptz_count(value: object) -> int:
     if isinstance(value, datetime):
-        if value.utcoffset() is None:
+        if value.tzinfo is not UTC and value.utcoffset() is None:
             raise wrong_value(
                 "timestamptz", value, "it has no time zone, so it names no moment; give it a tzinfo"
             )
-        return (value - EPOCH_UTC) // MICROSECOND
+        return _microseconds(value - EPOCH_UTC)
     if isinstance(value, OutOfRangeTimestampTZ):
         return value.microseconds
     if isinstance(value, TimestampTZInfinity):
@@ -247,7 +252,11 @@ def _counting_codec(
         return _guarded(name, given, count, parse, overflow)
 
     def encode(given: object) -> bytes:
-        return pack(counted(given))
+        try:
+            return pack(count(given))
+        except Exception:
+            # Whatever it was, it is looked at more closely now.
+            return pack(counted(given))
 
     def encode_text(given: object) -> bytes:
         return text(counted(given)).encode("ascii")

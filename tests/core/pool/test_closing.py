@@ -224,3 +224,11 @@ def test_a_slot_that_is_gone_has_no_session() -> None:
     assert repr(turn) == "<Ticket exclusive ended>"
     with pytest.raises(LocalProtocolError):
         _ = turn.session
+
+
+def test_a_goodbye_that_fails_is_a_goodbye() -> None:
+    world = pool_with(1)
+    close(world)
+    world.finish(next(iter(world.steps)), OSError("broken pipe"))
+    assert is_closed(world)
+    assert not world.records

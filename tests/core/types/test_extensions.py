@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pgproto.errors import DataError
-from pgproto.types import BINARY, TEXT, Cube, SparseVector
+from pgproto.types import BINARY, TEXT, Codec, Cube, SparseVector
 from pgproto.types._arrays import array_codec
 from pgproto.types._extensions import EXTENSION_CODECS
 from tests.core.types.support import member, same
@@ -27,6 +27,31 @@ CUBE = EXTENSION_CODECS["cube", "cube"](70002, "public.cube")
 VECTOR = EXTENSION_CODECS["vector", "vector"](70003, "public.vector")
 HALFVEC = EXTENSION_CODECS["vector", "halfvec"](70004, "public.halfvec")
 SPARSEVEC = EXTENSION_CODECS["vector", "sparsevec"](70005, "public.sparsevec")
+
+
+@pytest.mark.parametrize(
+    ("codec", "value", "data"),
+    [
+        (HSTORE, {"a": "1", "b": None}, "00000002000000016100000001310000000162ffffffff"),
+        (
+            CUBE,
+            Cube([1, 2], [3, 4]),
+            "000000023ff0000000000000400000000000000040080000000000004010000000000000",
+        ),
+        (CUBE, Cube([1.5]), "800000013ff8000000000000"),
+        (VECTOR, [1.0, 2.5, -3.0], "000300003f80000040200000c0400000"),
+        (HALFVEC, [1.0, 2.5, -3.0], "000300003c004100c200"),
+        (
+            SPARSEVEC,
+            SparseVector(5, {0: 1.0, 2: 2.5}),
+            "00000005000000020000000000000000000000023f80000040200000",
+        ),
+    ],
+    ids=lambda value: value.name if isinstance(value, Codec) else "",
+)
+def test_as_the_server_sends_them(codec: Codec, value: object, data: str) -> None:
+    assert same(codec.decode(bytes.fromhex(data)), value)
+    assert codec.encode(value).hex() == data
 
 
 class TestHstore:

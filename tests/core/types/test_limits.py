@@ -18,7 +18,7 @@ from pgproto.types._composites import composite_codec
 from pgproto.types._extensions import EXTENSION_CODECS
 from tests.core.types.support import builtin
 
-MOST_PER_BYTE = 64
+MOST_PER_BYTE = 128
 SLACK = 4096
 N = 5000
 
