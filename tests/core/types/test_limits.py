@@ -18,7 +18,9 @@ from pgproto.types._composites import composite_codec
 from pgproto.types._extensions import EXTENSION_CODECS
 from tests.core.types.support import builtin
 
-MOST_PER_BYTE = 128
+MOST_PER_BYTE = 64
+MOST_PER_BYTE_OF_INTERFACES = 128
+"""The shortest text of an IPv6 interface has five bytes, and Python 3.13 makes nearly 600 bytes of it."""
 SLACK = 4096
 N = 5000
 
@@ -134,8 +136,10 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("decode", "data"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
-def test_memory_is_in_proportion_to_what_came(decode: Callable[[bytes], object], data: bytes) -> None:
+@pytest.mark.parametrize(("name", "decode", "data"), CASES, ids=[case[0] for case in CASES])
+def test_memory_is_in_proportion_to_what_came(
+    name: str, decode: Callable[[bytes], object], data: bytes
+) -> None:
     def run() -> object:
         try:
             return decode(data)
@@ -151,7 +155,8 @@ def test_memory_is_in_proportion_to_what_came(decode: Callable[[bytes], object],
     finally:
         tracemalloc.stop()
     assert result is not None
-    assert peak <= MOST_PER_BYTE * len(data) + SLACK, f"{peak / len(data):.1f} bytes for each byte"
+    most = MOST_PER_BYTE_OF_INTERFACES if name == "_inet of ::/1 as text" else MOST_PER_BYTE
+    assert peak <= most * len(data) + SLACK, f"{peak / len(data):.1f} bytes for each byte"
 
 
 def doubled(name: str, part: bytes, head: bytes, tail: bytes) -> tuple[Codec, bytes, bytes, bytes]:
