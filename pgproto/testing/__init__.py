@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from pgproto.testing._fake import FakeServer
 from pgproto.testing._fake_session import FakeSession
+from pgproto.testing._fake_transaction import Done
 from pgproto.testing._network import Direction, Fault, Link, Network
 from pgproto.testing._peer import Peer
 from pgproto.testing._scripted import (
@@ -31,6 +32,7 @@ from pgproto.testing._statement import Statement
 
 __all__ = [
     "Direction",
+    "Done",
     "Expect",
     "FakeServer",
     "FakeSession",

@@ -7,8 +7,8 @@
         }
     )
 
-It keeps no data. It knows transactions, by the words that begin and end them, LISTEN, prepared statements,
-portals and cancel requests, and treats errors as PostgreSQL does.
+It keeps no data. It knows transactions, by the words that begin and end them, LISTEN, COPY, prepared
+statements, portals and cancel requests, and treats errors as PostgreSQL does.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping
 from pgproto import errors
 from pgproto import messages as m
 from pgproto.testing._fake_session import FakeSession
+from pgproto.testing._fake_transaction import Done
 from pgproto.testing._statement import Known, Statement
 
 __all__ = ["FakeServer"]
@@ -48,6 +49,8 @@ class FakeServer:
     ) -> None:
         self.sessions: list[FakeSession] = []
         """One for each connection that was ever made."""
+        self.committed: list[Done] = []
+        """What was executed and took effect, in the order of the commits; without BEGIN and the like."""
         self.parameters: dict[str, str] = {**_PARAMETERS, **(parameters or {})}
         self._find = statements if callable(statements) else statements.get
         self._known: dict[str, Known] = {}

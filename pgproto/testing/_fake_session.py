@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import re
+import math
+from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from pgproto import messages as m
 from pgproto._connection import Connection
+from pgproto._state import Step
 from pgproto.errors import (
     DataError,
     FeatureNotSupported,
@@ -22,6 +24,8 @@ from pgproto.errors import (
     UndefinedParameter,
 )
 from pgproto.messages import Message, Role
+from pgproto.testing._fake_reports import notice_response, report
+from pgproto.testing._fake_transaction import Done, FakeTransaction, Status, control_of
 from pgproto.testing._statement import Known, Statement
 
 if TYPE_CHECKING:
@@ -31,15 +35,6 @@ __all__ = ["FakeSession"]
 
 Pauses: TypeAlias = Generator[float, None, None]
 """The seconds that the server takes between two things."""
-
-Status: TypeAlias = Literal["I", "T", "E"]
-
-_CONTROL: Final = re.compile(
-    r"\s*(BEGIN|START\s+TRANSACTION|COMMIT|END|ROLLBACK\s+TO|ROLLBACK|ABORT|SAVEPOINT|RELEASE|SET|"
-    r"LISTEN|UNLISTEN|DEALLOCATE|DISCARD)\b\s*(.*)",
-    re.IGNORECASE | re.ASCII | re.DOTALL,
-)
-_TAGS: Final = {"END": "COMMIT", "ABORT": "ROLLBACK", "ROLLBACK TO": "ROLLBACK"}
 
 
 @dataclass
@@ -61,15 +56,18 @@ class FakeSession:
         self.key: m.BackendKeyData = m.BackendKeyData(process_id, process_id.to_bytes(4, "big"))
         self.heard: list[Message] = []
         """What it has taken up so far, in order."""
-        self.status: Status = "I"
-        """The transaction status."""
+        self.violation: RemoteProtocolError | None = None
+        """What the client has done that the protocol forbids."""
         self.startup: dict[str, str] = {}
         """What the client said in its StartupMessage."""
         self._server = server
         self._out: list[bytes] = []
         self._statements: dict[str, Known] = {}
         self._portals: dict[str, _Portal] = {}
+        self._transaction = FakeTransaction(server.committed)
         self._channels: set[str] = set()
+        self._copy_messages: deque[Message] = deque()
+        self._copying = False
         self._work: Pauses | None = None
         self._until = 0.0
         self._interrupted = False
@@ -79,6 +77,11 @@ class FakeSession:
     def is_closed(self) -> bool:
         """Whether it hangs up."""
         return self._closed
+
+    @property
+    def status(self) -> Status:
+        """The transaction status."""
+        return self._transaction.status
 
     @property
     def process_id(self) -> int:
@@ -96,7 +99,10 @@ class FakeSession:
         """Do what can be done by this time, and return what there is to say."""
         while not self._closed:
             if self._work is not None:
-                if now < self._until and not self._interrupted:
+                if self._copying:
+                    if not self._hear_copy():
+                        break
+                elif now < self._until and not self._interrupted:
                     break
                 self._go_on(now)
             elif not self._begin(now):
@@ -107,20 +113,20 @@ class FakeSession:
 
     def next_time(self) -> float | None:
         """When the statement under way is over."""
-        if self._work is None or self._closed:
+        if self._work is None or self._closed or self._copying:
             return None
         return 0.0 if self._interrupted else self._until
 
     # For tests.
 
     def interrupt(self) -> None:
-        """Cancel what is under way, as a cancel request does."""
+        """Cancel what is under way, as a cancel request does; COPY FROM STDIN notices with its next data."""
         self._interrupted = self._work is not None
 
     def hang_up(self, error: PostgresError | None = None) -> None:
         """End the connection, with a last word or without one."""
         if error is not None and not self._closed:
-            self._out.append(self.connection.send(_report(error, "FATAL")))
+            self._out.append(self.connection.send(report(error, "FATAL")))
         self._closed = True
 
     def notify(self, notification: m.NotificationResponse) -> None:
@@ -135,20 +141,25 @@ class FakeSession:
 
     def _begin(self, now: float) -> bool:
         """Take up the next message; False if there is none."""
+        message = self._next_message()
+        if message is None:
+            return False
+        self._work = self._respond(message)
+        self._until = now
+        return True
+
+    def _next_message(self) -> Message | None:
         try:
             event = self.connection.next_event()
         except RemoteProtocolError as error:
+            self.violation = error
             self._closed = True
-            if not self.connection.is_closed:
-                self.hang_up(ProtocolViolation(str(error)))
-            return False
+            return None
         if not isinstance(event, Message):
             self._closed = self._closed or self.connection.is_closed
-            return False
+            return None
         self.heard.append(event)
-        self._work = self._respond(event)
-        self._until = now
-        return True
+        return event
 
     def _go_on(self, now: float) -> None:
         work = self._work
@@ -167,12 +178,18 @@ class FakeSession:
             self._fail(error)
 
     def _fail(self, error: PostgresError) -> None:
-        if self.status == "T":
-            self.status = "E"
+        self._copying = False
+        self._transaction.fail()
         self._portals.clear()
-        self._say(_report(error, "ERROR"))
-        if isinstance(self.heard[-1], m.Query):
-            self._say(m.ReadyForQuery(self.status))
+        self._say(report(error, "ERROR"))
+        if self.connection.step is Step.READY_NEXT:
+            self._end_group()
+
+    def _end_group(self) -> None:
+        self._transaction.end_group()
+        if self.status == "I":
+            self._portals.clear()
+        self._say(m.ReadyForQuery(self.status))
 
     def _respond(self, message: Message) -> Pauses:
         match message:
@@ -197,9 +214,7 @@ class FakeSession:
             case m.Close():
                 self._close(message)
             case m.Sync():
-                if self.status == "I":
-                    self._portals.clear()
-                self._say(m.ReadyForQuery(self.status))
+                self._end_group()
             case m.Terminate():
                 self._closed = True
             case m.Flush():
@@ -215,8 +230,7 @@ class FakeSession:
     # Statements and portals.
 
     def _find(self, sql: str) -> Known:
-        control = _CONTROL.match(sql)
-        word = "" if control is None else _word(control)
+        word, _ = control_of(sql)
         if self.status == "E" and word not in ("COMMIT", "ROLLBACK", "ROLLBACK TO", "END", "ABORT"):
             raise InFailedSqlTransaction(
                 "current transaction is aborted, commands ignored until end of transaction block"
@@ -224,7 +238,7 @@ class FakeSession:
         try:
             return self._server.find(sql)
         except PostgresError:
-            if sql.strip() and control is None:
+            if sql.strip() and not word:
                 raise
             return Known(sql, Statement())
 
@@ -257,7 +271,7 @@ class FakeSession:
                 raise InvalidSqlStatementName(f'prepared statement "{message.name}" does not exist')
             known, formats = found, [0] * len(found.columns)
             self._say(m.ParameterDescription(tuple([codec.oid for codec in known.parameters])))
-        self._say(m.RowDescription(known.fields(formats)) if known.columns else m.NoData())
+        self._say(m.RowDescription(known.fields(formats)) if known.gives_rows else m.NoData())
 
     def _portal(self, name: str) -> _Portal:
         portal = self._portals.get(name)
@@ -281,63 +295,96 @@ class FakeSession:
             if known.parameters:
                 raise UndefinedParameter("there is no parameter $1")
             formats = [0] * len(known.columns)
-            if known.columns:
+            if known.gives_rows:
                 self._say(m.RowDescription(known.fields(formats)))
             yield from self._execute(_Portal(known, [], formats), 0)
         if not statements:
             self._say(m.EmptyQueryResponse())
-        self._say(m.ReadyForQuery(self.status))
+        self._end_group()
 
     def _execute(self, portal: _Portal, limit: int) -> Pauses:
         known = portal.known
+        word, rest = control_of(known.sql)
         if portal.rows is None:
             yield known.statement.delay
-            self._say(*[_notice(notice) for notice in known.statement.notices])
-            portal.rows = iter(known.statement.give(portal.arguments))
+            self._say(*[notice_response(notice) for notice in known.statement.notices])
+            try:
+                portal.rows = iter(known.statement.give(portal.arguments))
+            except PostgresError:
+                if word in ("COMMIT", "END"):
+                    self._transaction.control("ROLLBACK", "")
+                raise
         for sent, row in enumerate(portal.rows, 1):
             self._say(m.DataRow(known.encode(row, portal.formats)))
             portal.count += 1
             if sent == limit:
                 self._say(m.PortalSuspended())
                 return
+        arguments = tuple(portal.arguments)
+        tag = f"SELECT {portal.count}"
+        if known.statement.copy_in is not None:
+            data = yield from self._copy_in(known)
+            tag, arguments = f"COPY {known.statement.copy_in(data) or 0}", (data,)
+        elif known.statement.copy_out is not None:
+            tag = yield from self._copy_out(known)
         if not known.sql.strip():
             self._say(m.EmptyQueryResponse())
+            return
+        if word:
+            tag = self._control(word, rest)
         else:
-            tag = self._control(known.sql) or f"SELECT {portal.count}"
-            self._say(m.CommandComplete(known.statement.tag or tag))
+            self._transaction.add(Done(known.sql, arguments))
+        self._say(m.CommandComplete(known.statement.tag or tag))
 
-    def _control(self, sql: str) -> str:
-        """Do what a statement means for the session; the command tag if it is one that we know."""
-        control = _CONTROL.match(sql)
-        if control is None:
-            return ""
-        word = _word(control)
-        tag = _TAGS.get(word, word)
+    def _control(self, word: str, rest: str) -> str:
+        """Do what a statement means for the session; returns the command tag."""
         match word:
-            case "BEGIN" | "START TRANSACTION":
-                self.status = "T"
-            case "COMMIT" | "END":
-                tag = "ROLLBACK" if self.status == "E" else tag
-                self.status = "I"
-            case "ROLLBACK" | "ABORT":
-                self.status = "I"
-            case "ROLLBACK TO":
-                self.status = "T"
             case "LISTEN":
-                self._channels.add(_unquoted(control[2]))
+                self._channels.add(_unquoted(rest))
             case "UNLISTEN":
-                self._channels.discard(_unquoted(control[2]))
-            case "DEALLOCATE" | "DISCARD" if control[2].upper().startswith("ALL"):
+                self._channels.discard(_unquoted(rest))
+            case "DEALLOCATE" | "DISCARD" if rest.upper().startswith("ALL"):
                 self._statements.clear()
-                tag = word + " ALL"
+                return word + " ALL"
             case _:
-                # SAVEPOINT, RELEASE and SET change nothing here.
+                # SET changes nothing here.
                 ...
-        return tag
+        return self._transaction.control(word, rest)
 
+    # COPY.
 
-def _word(control: re.Match[str]) -> str:
-    return " ".join(control[1].upper().split())
+    def _copy_in(self, known: Known) -> Generator[float, None, bytes]:
+        self._say(m.CopyInResponse(known.copy_format, (known.copy_format,) * len(known.columns)))
+        self._copying = True
+        data = bytearray()
+        while True:
+            while not self._copy_messages:
+                yield math.inf
+            match self._copy_messages.popleft():
+                case m.CopyData() as piece:
+                    data += piece.data
+                case m.CopyFail() as failure:
+                    raise QueryCanceled(f"COPY from stdin failed: {failure.message}")
+                case _:
+                    self._copying = False
+                    return bytes(data)
+
+    def _hear_copy(self) -> bool:
+        """Take up the next message for a COPY FROM STDIN; False if there is none."""
+        message = self._next_message()
+        if message is not None:
+            self._copy_messages.append(message)
+        return message is not None
+
+    def _copy_out(self, known: Known) -> Generator[float, None, str]:
+        self._say(m.CopyOutResponse(known.copy_format, (known.copy_format,) * len(known.columns)))
+        count = 0
+        for piece in known.statement.copy_out or ():
+            self._say(m.CopyData(piece))
+            count += 1
+            yield known.statement.delay
+        self._say(m.CopyDone())
+        return f"COPY {count}"
 
 
 def _unquoted(name: str) -> str:
@@ -350,25 +397,3 @@ def _formats(given: Sequence[int], count: int) -> list[int]:
     if not given:
         return [0] * count
     return list(given) * count if len(given) == 1 else list(given)
-
-
-def _fields(error: PostgresError, severity: str) -> dict[str, str]:
-    fields = {"S": error.severity or severity, "V": error.severity or severity}
-    fields |= {"C": error.sqlstate or "XX000", "M": error.message or ""}
-    for code, text in (
-        ("D", error.detail),
-        ("H", error.hint),
-        ("t", error.table_name),
-        ("n", error.constraint_name),
-    ):
-        if text is not None:
-            fields[code] = text
-    return fields
-
-
-def _report(error: PostgresError, severity: str) -> m.ErrorResponse:
-    return m.ErrorResponse(_fields(error, severity))
-
-
-def _notice(notice: PostgresError) -> m.NoticeResponse:
-    return m.NoticeResponse(_fields(notice, "NOTICE"))

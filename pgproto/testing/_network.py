@@ -180,7 +180,7 @@ class Link:
 
     def advance(self, now: float) -> None:
         """Let happen what happens by this time."""
-        while not self.was_reset:
+        while True:
             self._let_server_speak(now)
             data = b""
             if self._to_client.size < self._network.capacity:
@@ -189,23 +189,23 @@ class Link:
                 break
             if not self.peer.is_closed:
                 self.peer.receive_data(data)
-        if self._client_closed and not self._server_told and not self._to_server.under_way:
+        over = (self._client_closed or self.was_reset) and not self._to_server.under_way
+        if over and not self._server_told:
             self._server_told = True
             if not self.peer.is_closed:
                 self.peer.receive_data(b"")
 
     def next_time(self) -> float | None:
         """When something will happen by itself; None if nothing will."""
-        if self.was_reset:
-            return None
         times = [self._to_server.next_due, self._to_client.next_due, self.peer.next_time()]
         if self._to_client.size >= self._network.capacity:
             times[0] = None
         return min([each for each in times if each is not None], default=None)
 
     def _let_server_speak(self, now: float) -> None:
-        data = b"" if self._to_client.ended else self.peer.data_to_send(now)
-        if data:
+        # A server does what it was asked to, even if nobody hears its answer any more.
+        data = self.peer.data_to_send(now)
+        if data and not self._to_client.ended:
             fault = self._to_client.put(data, now + self._network.latency, self._network.chunk)
             if fault is not None:
                 self._break(fault)

@@ -38,6 +38,14 @@ class Statement:
     notices: Sequence[PostgresError] = ()
     """What the server remarks before the rows."""
 
+    copy_in: Callable[[bytes], int | None] | None = None
+    """This is a COPY FROM STDIN: called with all the data, it says how many rows that is, or raises a
+    `PostgresError`. Of ``columns`` only the number matters."""
+    copy_out: Iterable[bytes] | None = None
+    """This is a COPY TO STDOUT of this data, row by row, with ``delay`` behind each."""
+    binary: bool = False
+    """Whether it copies in binary format."""
+
     def give(self, arguments: Sequence[object]) -> Rows:
         """The rows for these arguments."""
         if self.error is not None:
@@ -55,6 +63,12 @@ class Known:
         names = [*statement.parameters, *["text"] * (used - len(statement.parameters))]
         self.parameters: list[Codec] = [_find(name) for name in names]
         self.columns: list[Codec] = [_find(name) for name in statement.columns.values()]
+        self.copy_format = int(statement.binary)
+
+    @property
+    def gives_rows(self) -> bool:
+        """Whether there is a result to describe."""
+        return bool(self.columns) and self.statement.copy_in is None and self.statement.copy_out is None
 
     def fields(self, formats: Sequence[int]) -> tuple[FieldDescription, ...]:
         """The columns, as RowDescription tells them."""

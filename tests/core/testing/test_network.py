@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+from typing import Literal
+
 import pytest
 
-from pgproto.testing import Direction, Fault, Link, Network
+from pgproto import messages as m
+from pgproto.testing import Direction, FakeServer, Fault, Link, Network, Statement
 
 __all__: list[str] = []
 
@@ -190,3 +194,24 @@ def test_faults_belong_to_connections_in_their_order() -> None:
         assert everything(link) == b"A"
     second.send(b"a", 0.0)
     assert second.was_reset
+
+
+@pytest.mark.parametrize("kind", ["reset", "hang up"])
+def test_a_server_does_what_it_has_heard_though_nobody_hears_it(kind: Literal["reset", "hang up"]) -> None:
+    server = FakeServer({"work": Statement(delay=5.0)})
+    startup = m.StartupMessage({"user": "alice"}).encode()
+    network = Network({"here:1": server}, faults=[[Fault(kind, TO_CLIENT, 500)]])
+    link = network.open("here:1")
+    link.send(startup, 0.0)
+    said = len(everything(link))
+    assert said < 500
+    # The answer to what comes before reaches the byte at which the line breaks.
+    link.send(m.Query(";" * 10).encode() * 100 + m.Query("work").encode(), 1.0)
+    with contextlib.suppress(OSError):
+        everything(link, 1.0)
+    assert link.next_time() == 6.0
+    assert server.committed == []
+    network.advance(6.0)
+    assert [done.sql for done in server.committed] == ["work"]
+    assert server.sessions[0].is_closed
+    assert link.next_time() is None

@@ -1,57 +1,16 @@
-"""The servers of `pgproto.testing`, spoken to message by message."""
+"""The fake server of `pgproto.testing`, spoken to message by message."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import pytest
 
-from pgproto import Connection, Role, errors
+from pgproto import errors
 from pgproto import messages as m
 from pgproto.messages import Message
-from pgproto.testing import (
-    Expect,
-    FakeServer,
-    FakeSession,
-    HangUp,
-    Lie,
-    Peer,
-    Say,
-    ScriptedServer,
-    ScriptMismatch,
-    Statement,
-    Wait,
-    greeting,
-)
-from tests.support.pair import drain
+from pgproto.testing import FakeServer, Statement
+from tests.core.testing.clients import Client, names
 
 __all__: list[str] = []
-
-
-class Client:
-    """Says messages and hears what comes back."""
-
-    def __init__(self, peer: Peer, *, start: bool = True) -> None:
-        self.peer = peer
-        self.now = 0.0
-        self.connection = Connection(Role.FRONTEND)
-        self.greeting: list[Message] = []
-        if start:
-            self.greeting = self.say(m.StartupMessage({"user": "alice"}))
-
-    def say(self, *messages: Message) -> list[Message]:
-        self.peer.receive_data(b"".join([self.connection.send(message) for message in messages]))
-        return self.listen()
-
-    def listen(self) -> list[Message]:
-        data = self.peer.data_to_send(self.now)
-        if data:
-            self.connection.receive_data(data)
-        return drain(self.connection)
-
-
-def names(messages: Iterable[Message]) -> list[str]:
-    return [type(message).__name__ for message in messages]
 
 
 def add_one(number: int) -> list[tuple[int]]:
@@ -68,9 +27,6 @@ SUM = Statement(["int8"], {"sum": "int8"}, add_one)
 def fake(*more: tuple[str, Statement]) -> tuple[FakeServer, Client]:
     server = FakeServer({"select $1::int8 + 1": SUM, **dict(more)})
     return server, Client(server())
-
-
-# --- The fake server ---------------------------------------------------------------------------------------
 
 
 def test_the_greeting() -> None:
@@ -205,7 +161,108 @@ def test_even_a_commit_can_fail() -> None:
     client.say(m.Query("begin"))
     error, ready = client.say(m.Query("commit"))
     assert isinstance(error, m.ErrorResponse)
-    assert ready == m.ReadyForQuery("E")
+    # There is no transaction left that could be rolled back.
+    assert ready == m.ReadyForQuery("I")
+
+
+def test_what_took_effect() -> None:
+    failing = Statement(error=errors.DivisionByZero("division by zero"))
+    work = Statement(["int8"], tag="INSERT 0 1")
+    server, client = fake(("work $1", work), ("one", Statement()), ("two", Statement()), ("fail", failing))
+
+    def done_after(*queries: str) -> list[str]:
+        server.committed.clear()
+        for query in queries:
+            client.say(m.Query(query))
+        return [each.sql for each in server.committed]
+
+    assert done_after("one; two") == ["one", "two"]
+    assert done_after("one; fail") == []
+    assert done_after("begin", "one") == []
+    assert done_after("commit") == ["one"]
+    assert done_after("begin", "one", "rollback") == []
+    assert done_after("begin", "one", "fail", "commit", "two") == ["two"]
+    undone = ("savepoint a", "one", "savepoint b", "one", "fail", "rollback to savepoint a")
+    assert done_after("begin", "one", *undone, "two", "release a", "end") == ["one", "two"]
+    group = [m.Bind("", "w", (1,), ((n).to_bytes(8, "big"),)) for n in (1, 2)]
+    server.committed.clear()
+    client.say(m.Parse("w", "work $1"), group[0], m.Execute(), group[1], m.Execute(), m.Flush())
+    assert server.committed == []
+    client.say(m.Sync())
+    assert server.committed == [("work $1", (1,)), ("work $1", (2,))]
+    client.say(group[0], m.Execute(), m.Parse("", "nonsense"), m.Sync())
+    assert len(server.committed) == 2
+
+
+@pytest.mark.parametrize(
+    ("sql", "sqlstate"), [("savepoint a", "25P01"), ("begin; release savepoint b", "3B001")]
+)
+def test_savepoints_that_cannot_be(sql: str, sqlstate: str) -> None:
+    _, client = fake()
+    error = client.say(m.Query(sql))[-2]
+    assert isinstance(error, m.ErrorResponse)
+    assert error.fields["C"] == sqlstate
+
+
+def copying() -> tuple[FakeServer, Client]:
+    return fake(
+        ("copy in", Statement(columns={"a": "int8", "b": "text"}, copy_in=lambda data: data.count(b"\n"))),
+        ("copy out", Statement(columns={"a": "text"}, copy_out=[b"1\n", b"2\n"], delay=1.0, binary=True)),
+    )
+
+
+def test_copy_from_the_client() -> None:
+    server, client = copying()
+    group = (m.Parse("", "copy in"), m.Bind(), m.Describe("P"), m.Execute())
+    *_, described, agreed = client.say(*group)
+    assert described == m.NoData()
+    assert agreed == m.CopyInResponse(0, (0, 0))
+    assert server.sessions[0].next_time() is None
+    assert client.say(m.CopyData(b"1\tx\n2")) == []
+    assert client.say(m.CopyData(b"\ty\n"), m.CopyDone()) == [m.CommandComplete("COPY 2")]
+    assert server.committed == []
+    client.say(m.Sync())
+    assert server.committed == [("copy in", (b"1\tx\n2\ty\n",))]
+    # And in a simple query, taken back in one or the other way.
+    client.say(m.Query("copy in"))
+    error, ready = client.say(m.CopyFail("no more"))
+    assert isinstance(error, m.ErrorResponse)
+    assert error.fields["M"] == "COPY from stdin failed: no more"
+    assert ready == m.ReadyForQuery("I")
+    client.say(*group)
+    server.sessions[0].interrupt()
+    assert client.listen() == []
+    assert names(client.say(m.CopyData(b"3\tz\n"))) == ["ErrorResponse"]
+    client.peer.receive_data(m.CopyData(b"4\tz\n").encode() + m.CopyDone().encode())
+    assert client.say(m.Sync()) == [m.ReadyForQuery("I")]
+    assert len(server.committed) == 1
+
+
+def test_copy_to_the_client() -> None:
+    server, client = copying()
+    data = [m.CopyData(b"1\n"), m.CopyData(b"2\n")]
+    assert client.say(m.Query("copy out")) == []
+    for now, heard in ((1.0, [m.CopyOutResponse(1, (1,)), data[0]]), (2.0, [data[1]])):
+        client.now = now
+        assert client.listen() == heard
+    client.now = 3.0
+    assert client.listen() == [m.CopyDone(), m.CommandComplete("COPY 2"), m.ReadyForQuery("I")]
+    client.say(m.Query("copy out"))
+    client.now = 4.0
+    client.listen()
+    server.sessions[0].interrupt()
+    assert names(client.listen()) == ["ErrorResponse", "ReadyForQuery"]
+
+
+def test_statements_are_forgotten() -> None:
+    _, client = fake()
+    empty = (m.Parse("e", " "), m.Bind("", "e"), m.Execute())
+    assert names(client.say(*empty, m.Sync()))[2:] == ["EmptyQueryResponse", "ReadyForQuery"]
+    bind = m.Bind("", "e")
+    assert names(client.say(m.Close("S", "e"), bind, m.Sync()))[1:] == ["ErrorResponse", "ReadyForQuery"]
+    client.say(*empty, m.Sync())
+    assert m.CommandComplete("DEALLOCATE ALL") in client.say(m.Query("deallocate all; set a to b"))
+    assert names(client.say(bind, m.Sync())) == ["ErrorResponse", "ReadyForQuery"]
 
 
 def test_time_and_cancelling() -> None:
@@ -271,9 +328,9 @@ def test_a_client_that_breaks_the_protocol() -> None:
     late = FakeServer({})()
     client = Client(late)
     late.receive_data(b"!\0\0\0\4")
-    late.data_to_send(0.0)
+    assert client.listen() == []
     assert late.is_closed
-    del client
+    assert "unknown type '!'" in str(late.violation)
 
 
 def test_a_client_that_goes_away() -> None:
@@ -295,61 +352,3 @@ def test_an_answer_for_everything() -> None:
     client = Client(server())
     assert m.CommandComplete("DO THIS") in client.say(m.Query("do this"))
     assert names(client.say(m.Query("leave that"))) == ["ErrorResponse", "ReadyForQuery"]
-
-
-# --- The scripted server -----------------------------------------------------------------------------------
-
-
-def test_a_script() -> None:
-    server = ScriptedServer(
-        *greeting(process_id=7),
-        Expect(m.Query("select 1")),
-        Wait(2.0),
-        Say(m.CommandComplete("SELECT 0")),
-        Say(m.ReadyForQuery("I")),
-        Expect(lambda message: isinstance(message, m.Query) and "2" in message.query),
-        Lie(b"garb", m.Sync()),
-        HangUp(),
-    )
-    client = Client(server)
-    assert m.BackendKeyData(7, b"\x01\x02\x03\x04") in client.greeting
-    assert client.say(m.Query("select 1")) == []
-    assert server.next_time() == 2.0
-    client.now = 2.0
-    assert names(client.listen()) == ["CommandComplete", "ReadyForQuery"]
-    server.receive_data(m.Query("select 2").encode())
-    assert server.data_to_send(2.0) == b"garb" + m.Sync().encode()
-    assert server.is_closed
-    assert server.is_finished
-    assert names(server.heard) == ["StartupMessage", "Query", "Query"]
-
-
-def test_what_the_script_does_not_expect() -> None:
-    client = Client(ScriptedServer(*greeting(), Expect(m.Sync)))
-    with pytest.raises(ScriptMismatch, match=r"Query.*Sync"):
-        client.say(m.Query("select 1"))
-    client = Client(ScriptedServer(*greeting()))
-    with pytest.raises(ScriptMismatch, match="ended"):
-        client.say(m.Sync())
-    server = ScriptedServer(*greeting())
-    with pytest.raises(ScriptMismatch, match="protocol"):
-        server.receive_data(b"\0\0\0\1")
-
-
-def test_what_it_answers_by_itself() -> None:
-    server = ScriptedServer(*greeting())
-    client = Client(server, start=False)
-    assert client.say(m.SSLRequest()) == [m.EncryptionResponse(b"N")]
-    assert client.say(m.StartupMessage({"user": "alice"}))[-1] == m.ReadyForQuery("I")
-    server.receive_data(b"")
-
-
-def test_it_may_not_say_what_the_protocol_forbids_unless_it_lies() -> None:
-    with pytest.raises(errors.LocalProtocolError):
-        Client(ScriptedServer(*greeting(), Say(m.CommandComplete("SELECT 1")))).listen()
-
-
-def test_peers_are_peers() -> None:
-    peers: list[Peer] = [FakeServer({})(), ScriptedServer()]
-    assert [peer.is_closed for peer in peers] == [False, False]
-    assert isinstance(peers[0], FakeSession)
