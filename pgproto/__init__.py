@@ -12,7 +12,7 @@ from pgproto._config import parse_dsn
 from pgproto._connection import NEED_DATA, Connection, NeedData
 from pgproto._pool import PoolStatus
 from pgproto._record import Record
-from pgproto._session import CommandTag, Result, quote_ident
+from pgproto._session import CommandTag, Notification, Result, ServerVersion, quote_ident
 
 # Named here too, although `errors` has them: mypy does not follow two star imports in a row.
 from pgproto._sqlstates import *  # noqa: F403
@@ -25,10 +25,12 @@ __all__ = [
     "CommandTag",
     "Connection",
     "NeedData",
+    "Notification",
     "PoolStatus",
     "Record",
     "Result",
     "Role",
+    "ServerVersion",
     "__version__",
     "errors",
     "messages",

@@ -28,6 +28,7 @@ from pgproto._session._statement import PreparedStatement
 from pgproto._session._tag import CommandTag
 from pgproto._session._transaction import TransactionScope
 from pgproto.errors import PostgresError
+from pgproto.messages import NoticeResponse, ParameterStatus
 
 __all__ = ["ServerVersion", "SessionCore"]
 
@@ -204,4 +205,16 @@ class SessionCore:
 
     def add_notice_handler(self, handler: Callable[[PostgresError], object]) -> None:
         """Call ``handler`` with each notice of the server."""
-        self.machine.reports.notice_handlers.append(handler)
+        self.machine.reports.add_handler(NoticeResponse, handler)
+
+    def remove_notice_handler(self, handler: Callable[[PostgresError], object]) -> None:
+        """Call it no more."""
+        self.machine.reports.remove_handler(NoticeResponse, handler)
+
+    def add_parameter_handler(self, handler: Callable[[str, str], object]) -> None:
+        """Call ``handler`` with the name and the value of each parameter that the server reports."""
+        self.machine.reports.add_handler(ParameterStatus, handler)
+
+    def remove_parameter_handler(self, handler: Callable[[str, str], object]) -> None:
+        """Call it no more."""
+        self.machine.reports.remove_handler(ParameterStatus, handler)

@@ -16,7 +16,7 @@ def is_untouched(machine: RequestMachine) -> bool:
         or machine.failure is not None
         or traces.changed
         or traces.refusal is not None
-        or len(reports.notice_handlers) > reports.lasting
+        or reports.has_guests
         or reports.subscriptions
         or not machine.is_idle
     )

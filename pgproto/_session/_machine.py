@@ -107,7 +107,7 @@ class RequestMachine(Outbox):
         self._waiting = WaitingRoom()
         self._flight: deque[Request[object]] = deque()
         self._fence = CancelFence()
-        self._timers = Timers()
+        self.timers = Timers()
         self._savepoints = 0
 
     # What a transport calls.
@@ -148,7 +148,7 @@ class RequestMachine(Outbox):
         timeout = self.command_timeout if request.timeout is None else request.timeout
         if timeout is not None:
             request.deadline = self.clock() + timeout
-            self._timers.at(request.deadline, request, partial(self._time_out, request))
+            self.timers.at(request.deadline, request, partial(self._time_out, request))
         if lease is None:
             lease = lease_of_context(self)
             if lease is None and request.opens_lease:
@@ -160,7 +160,7 @@ class RequestMachine(Outbox):
         request.lease = lease
         self._waiting.put(request)
         if self._waiting.has_to_wait(request):
-            self._timers.at(self.clock() + PATIENCE, request, partial(self._remark, request))
+            self.timers.at(self.clock() + PATIENCE, request, partial(self._remark, request))
 
     def open_lease(self, purpose: str, *, until_idle: bool = False) -> Lease:
         """Ask for a lease for the caller's context; it is granted when everything before it is written."""
@@ -214,11 +214,11 @@ class RequestMachine(Outbox):
 
     def next_deadline(self) -> float | None:
         """When `tick` is to be called next, by the machine's clock; None if there is nothing to wait for."""
-        return self._timers.next()
+        return self.timers.next()
 
     def tick(self) -> None:
         """Do what is due."""
-        self._timers.run(self.clock())
+        self.timers.run(self.clock())
 
     def abandon(self, request: Request[object]) -> None:
         """The owner of the request waits no more; no result of it may reach anybody else."""
@@ -261,7 +261,7 @@ class RequestMachine(Outbox):
         self._flight.clear()
         self.drop_out()
         self._fence.drop()
-        self._timers.clear()
+        self.timers.clear()
         self.reading_paused = False
         for request in pending:
             within = in_transaction and request.lease is lease
@@ -323,7 +323,7 @@ class RequestMachine(Outbox):
             and self._flight[0] is request
         ):
             self._fence.raise_for(request)
-            self._timers.at(self.clock() + self.cancel_timeout, None, partial(self._cancel_overdue, request))
+            self.timers.at(self.clock() + self.cancel_timeout, None, partial(self._cancel_overdue, request))
 
     def cancel_current(self) -> None:
         """Ask the server to cancel what it is doing for this session."""

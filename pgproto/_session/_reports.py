@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 from pgproto import messages as m
 from pgproto._session._request import Waitable
-from pgproto.errors import PostgresError, RemoteProtocolError, ResultTooLarge
+from pgproto.errors import LocalProtocolError, PostgresError, RemoteProtocolError, ResultTooLarge
 
 __all__ = ["Callback", "Notification", "Reports", "Subscription"]
 
@@ -20,7 +21,7 @@ _MAX_PARAMETER_BYTES: Final = 64 * 1024
 MAX_WAITING_NOTIFICATIONS: Final = 10_000
 """How many notifications a subscriber may leave unread."""
 
-Callback = tuple[Callable[[Any], object], BaseException]
+Callback = tuple[Callable[[Any], object], object]
 """A handler to call, and with what."""
 
 
@@ -49,14 +50,13 @@ class Subscription(Waitable):
 class Reports:
     """The server's side remarks in one session."""
 
-    __slots__ = ("callbacks", "end_handlers", "lasting", "notice_handlers", "parameters", "subscriptions")
+    __slots__ = ("_handlers", "_lasting", "callbacks", "end_handlers", "parameters", "subscriptions")
 
     def __init__(self, parameters: Mapping[str, str]) -> None:
         self.parameters: dict[str, str] = dict(parameters)
         """Run-time parameters as last reported."""
-        self.notice_handlers: list[Callable[[PostgresError], object]] = []
-        self.lasting = 0
-        """How many of them belong to the session itself, and not to whoever has it for a while."""
+        self._handlers: list[tuple[type[m.Message], Callable[..., object]]] = []
+        self._lasting = 0
         self.end_handlers: list[Callable[[BaseException], object]] = []
         """Who wants to know when the session ends, and why."""
         self.callbacks: list[Callback] = []
@@ -64,14 +64,47 @@ class Reports:
         self.subscriptions: dict[str, list[Subscription]] = {}
         """Listeners by channel."""
 
+    # Handlers of notices and of changed parameters.
+
+    def add_handler(self, kind: type[m.Message], handler: Callable[..., object]) -> None:
+        """Call ``handler`` with every notice, or with the name and the value of every parameter reported."""
+        self._handlers.append((kind, handler))
+
+    def remove_handler(self, kind: type[m.Message], handler: Callable[..., object]) -> None:
+        """Call it no more; raises `LocalProtocolError` if it is not called now."""
+        try:
+            position = self._handlers.index((kind, handler))
+        except ValueError:
+            raise LocalProtocolError(f"{handler!r} is not among the handlers of this session") from None
+        del self._handlers[position]
+        self._lasting -= position < self._lasting
+
+    def keep_handlers(self) -> None:
+        """Those that are there now belong to the session itself, and not to whoever has it for a while."""
+        self._lasting = len(self._handlers)
+
+    @property
+    def has_guests(self) -> bool:
+        """Whether there are handlers of whoever has the session for a while."""
+        return len(self._handlers) > self._lasting
+
+    def _call(self, kind: type[m.Message]) -> list[Callable[..., object]]:
+        return [handler for each, handler in self._handlers if each is kind]
+
+    # What comes.
+
     def receive(self, message: m.Message) -> list[Subscription]:
         """Take a message; returns the listeners who have got something."""
         match message:
-            case m.NoticeResponse() if self.notice_handlers:
+            case m.NoticeResponse() if self._handlers:
                 notice = PostgresError.from_fields(message.fields)
-                self.callbacks += [(handler, notice) for handler in self.notice_handlers]
+                self.callbacks += [(handler, notice) for handler in self._call(m.NoticeResponse)]
             case m.ParameterStatus():
                 self._set_parameter(message.name, message.value)
+                self.callbacks += [
+                    (partial(handler, message.name), message.value)
+                    for handler in self._call(m.ParameterStatus)
+                ]
             case m.NotificationResponse():
                 return self._notify(message)
             case _:
@@ -115,7 +148,7 @@ class Reports:
 
     def leave(self, error: BaseException) -> list[Subscription]:
         """Whoever listens stops, though the session goes on; returns all listeners."""
-        del self.notice_handlers[self.lasting :]
+        del self._handlers[self._lasting :]
         handlers, self.end_handlers = self.end_handlers, []
         listeners = self.end(error)
         self.end_handlers = handlers

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, cast, overload
 
@@ -281,9 +282,18 @@ class AsyncNotifications:
         return self
 
     async def __anext__(self) -> Notification:
-        subscription = self._listener.subscription
-        while not subscription.waiting:
-            if subscription.error is not None:
-                raise subscription.error
-            await self._driver.wait(subscription)
-        return subscription.waiting.popleft()
+        return await self.get()
+
+    async def get(self, *, timeout: float | None = None) -> Notification:
+        """Wait for the next notification, for ``timeout`` seconds; None waits for as long as it takes.
+
+        Raises `pgproto.QueryTimeout` if none has come by then; the listener goes on.
+        """
+        listener = self._listener
+        self._driver.act(partial(listener.ask, timeout))
+        try:
+            while (notification := listener.take()) is None:
+                await self._driver.wait(listener.subscription)
+        finally:
+            listener.rest()
+        return notification

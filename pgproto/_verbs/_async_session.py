@@ -135,3 +135,19 @@ class AsyncSession(AsyncCopies):
     def add_notice_handler(self, handler: Callable[[PostgresError], object]) -> None:
         """Call ``handler`` with every notice and warning of the server; what it raises is logged."""
         self._core.add_notice_handler(handler)
+
+    def remove_notice_handler(self, handler: Callable[[PostgresError], object]) -> None:
+        """Call it no more; raises `pgproto.LocalProtocolError` if it was not called."""
+        self._core.remove_notice_handler(handler)
+
+    def add_parameter_handler(self, handler: Callable[[str, str], object]) -> None:
+        """Call ``handler`` with the name and the value of each run-time parameter that the server reports.
+
+        It reports those of ``parameters``, whenever they change. What the handler raises is logged.
+        PostgreSQL documentation: "Asynchronous Operations".
+        """
+        self._core.add_parameter_handler(handler)
+
+    def remove_parameter_handler(self, handler: Callable[[str, str], object]) -> None:
+        """Call it no more; raises `pgproto.LocalProtocolError` if it was not called."""
+        self._core.remove_parameter_handler(handler)

@@ -179,16 +179,13 @@ class AsyncUpkeep(PoolBase[D, W], Generic[D, W, SessionT]):
 
     async def _run_hook(self, member: Member[D], hook: Hook) -> None:
         machine = member.core.machine
-        if hook is Hook.AFTER_CONNECT:
-            machine.reports.lasting = 0
-            machine.reports.notice_handlers.clear()
         loan = AsyncLoan(member.driver, None)
         try:
             await _outcome(self._hooks[hook](self._make_session(loan, member.core)))
         finally:
             loan.end()
         if hook is Hook.AFTER_CONNECT:
-            machine.reports.lasting = len(machine.reports.notice_handlers)
+            machine.reports.keep_handlers()
             machine.traces.changed = False
 
 

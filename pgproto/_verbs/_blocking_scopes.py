@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, cast, overload
 
@@ -283,9 +284,18 @@ class BlockingNotifications:
         return self
 
     def __next__(self) -> Notification:
-        subscription = self._listener.subscription
-        while not subscription.waiting:
-            if subscription.error is not None:
-                raise subscription.error
-            self._driver.wait(subscription)
-        return subscription.waiting.popleft()
+        return self.get()
+
+    def get(self, *, timeout: float | None = None) -> Notification:
+        """Wait for the next notification, for ``timeout`` seconds; None waits for as long as it takes.
+
+        Raises `pgproto.QueryTimeout` if none has come by then; the listener goes on.
+        """
+        listener = self._listener
+        self._driver.act(partial(listener.ask, timeout))
+        try:
+            while (notification := listener.take()) is None:
+                self._driver.wait(listener.subscription)
+        finally:
+            listener.rest()
+        return notification

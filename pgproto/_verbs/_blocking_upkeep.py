@@ -170,16 +170,13 @@ class BlockingUpkeep(PoolBase[D, W], Generic[D, W, SessionT]):
 
     def _run_hook(self, member: Member[D], hook: Hook) -> None:
         machine = member.core.machine
-        if hook is Hook.AFTER_CONNECT:
-            machine.reports.lasting = 0
-            machine.reports.notice_handlers.clear()
         loan = BlockingLoan(member.driver, None)
         try:
             _checked(self._hooks[hook](self._make_session(loan, member.core)))
         finally:
             loan.end()
         if hook is Hook.AFTER_CONNECT:
-            machine.reports.lasting = len(machine.reports.notice_handlers)
+            machine.reports.keep_handlers()
             machine.traces.changed = False
 
 

@@ -139,6 +139,7 @@ class Driver:
         with self._lock:
             machine.submit(request, lease)
             self._exchange(machine, reading=False)
+        self._report(machine)
 
     def wait(self, waitable: Waitable, timeout: float | None = None) -> None:
         """Drive, or wait as a passenger, until there is news of it; or for ``timeout`` seconds."""
@@ -156,6 +157,7 @@ class Driver:
         with self._lock:
             if self._driving is None:
                 self._exchange(machine)
+        self._report(machine)
 
     def leave(self, request: Request[object]) -> None:
         """The caller waits for the request no more."""
@@ -165,6 +167,7 @@ class Driver:
             self._exchange(machine, reading=False)
             self._hand_over()
         self._cancel_if_wanted(machine)
+        self._report(machine)
 
     def act(self, action: Callable[[], R]) -> R:
         """Do something to the machine, and write what it then has to say."""
@@ -177,6 +180,7 @@ class Driver:
                     self._exchange(machine, reading=False)
         finally:
             self._cancel_if_wanted(machine)
+            self._report(machine)
 
     def _cancel_if_wanted(self, machine: RequestMachine) -> None:
         with self._lock:
@@ -228,6 +232,7 @@ class Driver:
         if waiting is not None:
             self._wait_as_passenger(machine, waitable, waiting, times)
         self._cancel_if_wanted(machine)
+        self._report(machine)
 
     def _wait_as_passenger(
         self, machine: RequestMachine, waitable: Waitable, waiting: threading.Lock, times: list[float]
@@ -257,7 +262,7 @@ class Driver:
     def _drive(self, machine: RequestMachine, waitable: Waitable, until: float | None) -> None:
         in_order = False
         try:
-            while not _has_news(waitable):
+            while not (_has_news(waitable) or machine.reports.callbacks or machine.remarks):
                 now = time.monotonic()
                 if until is not None and now >= until:
                     return
@@ -313,13 +318,20 @@ class Driver:
         for stirred in machine.take_stirred():
             if stirred.waiter is not None:
                 _wake(stirred)
-        for handler, argument in machine.take_callbacks():
-            try:
-                handler(argument)
-            except Exception:
-                logger.exception("session %s: a handler failed", machine.process_id)
-        while machine.remarks:
-            logger.warning("session %s: %s", machine.process_id, machine.remarks.pop(0))
+
+    def _report(self, machine: RequestMachine) -> None:
+        """Call handlers, while this thread holds nothing that they may need: they may use the session."""
+        while machine.reports.callbacks or machine.remarks:
+            with self._lock:
+                callbacks = machine.take_callbacks()
+                remarks, machine.remarks = machine.remarks, []
+            for handler, argument in callbacks:
+                try:
+                    handler(argument)
+                except Exception:
+                    logger.exception("session %s: a handler failed", machine.process_id)
+            for remark in remarks:
+                logger.warning("session %s: %s", machine.process_id, remark)
 
     def _hear_out(self, machine: RequestMachine) -> None:
         """Writing has failed; what the server said before it hung up tells why."""
@@ -356,6 +368,8 @@ class Driver:
                 self._machine.connection_lost(None)
                 self._exchange(self._machine, reading=False)
             self._end_wire()
+        if self._machine is not None:
+            self._report(self._machine)
 
     def close(self, timeout: float) -> None:
         """Let pending requests finish, say goodbye, and close, all within ``timeout`` seconds."""
