@@ -10,6 +10,7 @@ from pgproto._auth._channel_binding import server_end_point
 from pgproto._auth._flow import AuthenticationOutcome, authenticate
 from pgproto._auth._policy import (
     DEFAULT_SCRAM_MAX_ITERATIONS,
+    DEFAULT_SCRAM_MIN_ITERATIONS,
     AllowedMethods,
     AuthenticationSettings,
     Channel,
@@ -20,6 +21,7 @@ from pgproto._auth._scram_keys import ScramKeys
 
 __all__ = [
     "DEFAULT_SCRAM_MAX_ITERATIONS",
+    "DEFAULT_SCRAM_MIN_ITERATIONS",
     "AllowedMethods",
     "AuthenticationOutcome",
     "AuthenticationSettings",

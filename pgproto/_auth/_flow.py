@@ -218,6 +218,7 @@ def _scram(
         secret,
         (yield from Entropy(NONCE_SIZE)),
         binding=binding,
+        min_iterations=settings.scram_min_iterations,
         max_iterations=settings.scram_max_iterations,
     )
     yield from SendMessage(messages.SASLInitialResponse(mechanism, exchange.first()))

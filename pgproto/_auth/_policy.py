@@ -33,6 +33,7 @@ from pgproto.errors import AuthenticationError, ConfigError
 
 __all__ = [
     "DEFAULT_SCRAM_MAX_ITERATIONS",
+    "DEFAULT_SCRAM_MIN_ITERATIONS",
     "AllowedMethods",
     "AuthenticationSettings",
     "Channel",
@@ -49,6 +50,9 @@ _METHODS: Final[tuple[Method, ...]] = ("none", "password", "md5", "scram-sha-256
 
 DEFAULT_SCRAM_MAX_ITERATIONS: Final = 100_000
 """About an eighth of a second of arithmetic; PostgreSQL's own default is 4,096."""
+
+DEFAULT_SCRAM_MIN_ITERATIONS: Final = 4096
+"""The least that RFC 7677 recommends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +146,7 @@ class AuthenticationSettings:
     """What to use for SCRAM instead of a password."""
     allowed: AllowedMethods = AllowedMethods()
     channel_binding: Literal["disable", "prefer", "require"] = "prefer"
+    scram_min_iterations: int = DEFAULT_SCRAM_MIN_ITERATIONS
     scram_max_iterations: int = DEFAULT_SCRAM_MAX_ITERATIONS
 
 

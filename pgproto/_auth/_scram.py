@@ -13,12 +13,14 @@ computes is material for guessing the password.
 |--------------------------|--------------------------------------------------------------------------------|
 | the messages             | exactly the attributes above; no extension, so no "m=" either                  |
 | the nonce                | begins with ours and goes on; printable; at most 1,024 characters              |
-| the salt                 | base64 in its one canonical form; 12 bytes or more                             |
-| the iteration count      | one to seven ASCII digits; 4,096 up to `scram_max_iterations`                  |
+| the salt                 | base64 in its one canonical form; not empty                                    |
+| the iteration count      | one to seven digits; `scram_min_iterations` to `scram_max_iterations`          |
 | the signature            | exactly the one that only somebody who knows the password's keys could compute |
 
-The lower bounds of the salt and the count are scramp's, and RFC 7677's for the count. An administrator can go
-below them in PostgreSQL; such a password has to be set again, after `SET scram_iterations = 4096`.
+The fewer iterations there are, the faster can whoever has seen the proof guess the password; 4,096 is the
+least that RFC 7677 recommends, and the least by default. PostgreSQL lets an administrator take fewer, and
+libpq does as it is told. Those who have to do so as well lower `scram_min_iterations`. scramp has the same
+bound, and one for the salt, which nothing can move: below them the arithmetic is done with hashlib.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ from contextlib import suppress
 from typing import Final, Protocol, cast
 
 from pgproto._auth._saslprep import password_bytes, saslprep
-from pgproto._auth._scram_keys import KeyClient, ScramKeys
+from pgproto._auth._scram_keys import KeyClient, ScramKeys, derive_keys
 from pgproto._secret import Secret
 from pgproto.errors import AuthenticationError
 
@@ -43,8 +45,8 @@ SCRAM_PLUS: Final = "SCRAM-SHA-256-PLUS"
 NONCE_SIZE: Final = 18
 """Bytes of entropy in our nonce, as many as libpq takes."""
 
-MIN_ITERATIONS: Final = 4096
-MIN_SALT_SIZE: Final = 12
+SCRAMP_MIN_ITERATIONS: Final = 4096
+SCRAMP_MIN_SALT_SIZE: Final = 12
 MAX_NONCE_LENGTH: Final = 1024
 MAX_SALT_LENGTH: Final = 1024
 """In characters of base64."""
@@ -94,7 +96,7 @@ def _make_client(
     mechanism: str, username: str, secret: Secret | ScramKeys, nonce: str, binding: bytes | None
 ) -> _Client:
     if isinstance(secret, ScramKeys):
-        return KeyClient(mechanism, username, secret, nonce, binding)
+        return KeyClient(mechanism, username, lambda: secret, nonce, binding, whose="scram_server_key")
     make, refused = _scramp()
     channel = None if binding is None else ("tls-server-end-point", binding)
 
@@ -108,8 +110,14 @@ def _make_client(
             return client(prepared)
     # scramp goes by the letter of RFC 4013, and refuses some passwords that PostgreSQL takes.
     made = client("in place of these bytes")
-    made.password = _PasswordBytes(password_bytes(secret) if prepared is None else prepared.encode("utf-8"))
+    made.password = _PasswordBytes(_prepare(secret))
     return made
+
+
+def _prepare(password: Secret) -> bytes:
+    """The bytes that are hashed: by SASLprep, or as they stand where it refuses, as in PostgreSQL."""
+    prepared = saslprep(password.reveal())
+    return password_bytes(password) if prepared is None else prepared.encode("utf-8")
 
 
 class ScramExchange:
@@ -127,13 +135,18 @@ class ScramExchange:
         entropy: bytes,
         *,
         binding: bytes | None,
+        min_iterations: int,
         max_iterations: int,
         username: str = _USERNAME,
     ) -> None:
-        nonce = b64encode(entropy)
-        self._nonce = nonce
+        self._mechanism = mechanism
+        self._secret = secret
+        self._nonce = b64encode(entropy)
+        self._binding = binding
+        self._min_iterations = min_iterations
         self._max_iterations = max_iterations
-        self._client = _make_client(mechanism, username, secret, nonce.decode("ascii"), binding)
+        self._username = username
+        self._client = _make_client(mechanism, username, secret, self._nonce.decode("ascii"), binding)
 
     def first(self) -> bytes:
         """Return client-first."""
@@ -146,10 +159,10 @@ class ScramExchange:
             raise AuthenticationError(
                 "the server's SCRAM challenge is malformed: it must be a nonce, a salt and an iteration count"
             )
-        nonce, salt, iterations = match.groups()
-        self._check_nonce(nonce)
-        _check_salt(salt)
-        self._check_iterations(iterations)
+        self._check_nonce(match[1])
+        salt, iterations = _read_salt(match[2]), self._read_iterations(match[3])
+        if iterations < SCRAMP_MIN_ITERATIONS or len(salt) < SCRAMP_MIN_SALT_SIZE:
+            self._do_without_scramp(salt, iterations)
         # All of it is ASCII now, so the text that scramp signs is the bytes that came.
         _, refused = _scramp()
         try:
@@ -165,7 +178,21 @@ class ScramExchange:
         if not nonce.startswith(self._nonce) or len(nonce) == len(self._nonce):
             raise AuthenticationError("the server's SCRAM nonce does not extend the one it was sent")
 
-    def _check_iterations(self, digits: bytes) -> None:
+    def _do_without_scramp(self, salt: bytes, iterations: int) -> None:
+        """Go on with a client that says the same, and takes what scramp does not."""
+        secret = self._secret
+        if isinstance(secret, ScramKeys):
+            return
+        self._client = KeyClient(
+            self._mechanism,
+            self._username,
+            lambda: derive_keys(_prepare(secret), salt, iterations),
+            self._nonce.decode("ascii"),
+            self._binding,
+            whose="the password's",
+        )
+
+    def _read_iterations(self, digits: bytes) -> int:
         if _ITERATIONS.fullmatch(digits) is None:
             raise AuthenticationError(
                 "the server's SCRAM iteration count is not a number of one to seven digits"
@@ -176,12 +203,13 @@ class ScramExchange:
                 f"the server asks for {iterations} SCRAM iterations, more than "
                 f"scram_max_iterations={self._max_iterations} allows"
             )
-        if iterations < MIN_ITERATIONS:
+        if iterations < self._min_iterations:
             raise AuthenticationError(
-                f"the server asks for {iterations} SCRAM iterations, fewer than {MIN_ITERATIONS}, the least "
-                f"that RFC 7677 recommends. Set the user's password again, with "
-                f"scram_iterations={MIN_ITERATIONS} or more in the server"
+                f"the server asks for {iterations} SCRAM iterations, fewer than "
+                f"scram_min_iterations={self._min_iterations} allows. Lower that if it is how the server is "
+                f"set up; better, set the user's password again after SET scram_iterations = 4096"
             )
+        return iterations
 
     def derive(self) -> bytes:
         """Return client-final. This is the slow part, and may run in another thread."""
@@ -208,8 +236,8 @@ class ScramExchange:
             ) from error
 
 
-def _check_salt(text: bytes) -> None:
-    """Check for strict base64: nothing but its alphabet, right padding, no stray bits."""
+def _read_salt(text: bytes) -> bytes:
+    """Read strict base64: nothing but its alphabet, right padding, no stray bits."""
     try:
         salt = b64decode(text, validate=True) if len(text) <= MAX_SALT_LENGTH else b""
     except Base64Error:
@@ -218,8 +246,4 @@ def _check_salt(text: bytes) -> None:
         raise AuthenticationError(
             f"the server's SCRAM salt is not 1 to {MAX_SALT_LENGTH} characters of canonical base64"
         )
-    if len(salt) < MIN_SALT_SIZE:
-        raise AuthenticationError(
-            f"the server's SCRAM salt has {len(salt)} bytes, fewer than {MIN_SALT_SIZE}. Set the user's "
-            f"password again: PostgreSQL's own salts have 16"
-        )
+    return salt

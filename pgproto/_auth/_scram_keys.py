@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import hashlib
 from base64 import b64decode, b64encode
+from collections.abc import Callable
 from dataclasses import dataclass
 from hmac import compare_digest, digest
 
 from pgproto._secret import Secret
 from pgproto.errors import AuthenticationError
 
-__all__ = ["KeyClient", "ScramKeys"]
+__all__ = ["KeyClient", "ScramKeys", "derive_keys"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +28,34 @@ class ScramKeys:
     server_key: Secret
 
 
+def derive_keys(password: bytes, salt: bytes, iterations: int) -> ScramKeys:
+    """Compute both keys from a prepared password (RFC 5802's chapter 3). This is the slow part."""
+    salted = hashlib.pbkdf2_hmac("sha256", password, salt, iterations)
+    client_key, server_key = (digest(salted, name, "sha256") for name in (b"Client Key", b"Server Key"))
+    return ScramKeys(*(Secret(b64encode(key).decode("ascii")) for key in (client_key, server_key)))
+
+
 class KeyClient:
-    """What `scramp.ScramClient` is for a password."""
+    """What `scramp.ScramClient` is for a password.
+
+    `make_keys` is called when they are needed, in `get_client_final`; `whose` says in an error where the
+    server's key came from.
+    """
 
     def __init__(
-        self, mechanism: str, username: str, keys: ScramKeys, nonce: str, binding: bytes | None
+        self,
+        mechanism: str,
+        username: str,
+        make_keys: Callable[[], ScramKeys],
+        nonce: str,
+        binding: bytes | None,
+        *,
+        whose: str,
     ) -> None:
         self.password: object = None
-        self._keys = keys
+        self._make_keys = make_keys
+        self._server_key = b""
+        self._whose = whose
         self._bare = f"n={username},r={nonce}"
         if binding is None:
             self._header, self._bound = "n,,", b""
@@ -59,16 +80,18 @@ class KeyClient:
         binding = b64encode(self._header.encode("ascii") + self._bound).decode("ascii")
         without_proof = f"c={binding},{nonce}"
         self._signed = ",".join((self._bare, self._server_first, without_proof)).encode("ascii")
-        client_key = b64decode(self._keys.client_key.reveal())
+        keys = self._make_keys()
+        client_key = b64decode(keys.client_key.reveal())
+        self._server_key = b64decode(keys.server_key.reveal())
         signature = digest(hashlib.sha256(client_key).digest(), self._signed, "sha256")
         proof = bytes(key ^ mask for key, mask in zip(client_key, signature, strict=True))
         return f"{without_proof},p={b64encode(proof).decode('ascii')}"
 
     def set_server_final(self, message: str, /) -> None:
         """Take server-final, which is known to be well-formed."""
-        signature = digest(b64decode(self._keys.server_key.reveal()), self._signed, "sha256")
+        signature = digest(self._server_key, self._signed, "sha256")
         if not compare_digest(message.encode("ascii"), b"v=" + b64encode(signature)):
             raise AuthenticationError(
-                "the server's SCRAM signature is wrong: its key is not scram_server_key, or it is not the "
-                "server that was asked for"
+                f"the server's SCRAM signature is wrong: its key is not {self._whose}, or it is not the "
+                f"server that was asked for"
             )

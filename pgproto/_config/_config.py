@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
-from pgproto._auth import DEFAULT_SCRAM_MAX_ITERATIONS, AllowedMethods
+from pgproto._auth import DEFAULT_SCRAM_MAX_ITERATIONS, DEFAULT_SCRAM_MIN_ITERATIONS, AllowedMethods
 from pgproto._config._hosts import HostSpec
 from pgproto._effects import KeepAlive
 from pgproto._secret import Secret
@@ -143,6 +143,7 @@ class Config:
     # Authentication.
     require_auth: AllowedMethods = field(default_factory=AllowedMethods)
     channel_binding: ChannelBinding = "prefer"
+    scram_min_iterations: int = DEFAULT_SCRAM_MIN_ITERATIONS
     scram_max_iterations: int = DEFAULT_SCRAM_MAX_ITERATIONS
     scram_client_key: Secret | None = None
     """32 bytes in base64, as is the next."""

@@ -96,6 +96,7 @@ _OWN_DATA = frozenset(
         "max_result_bytes",
         "prepare",
         "scram_max_iterations",
+        "scram_min_iterations",
         "statement_cache_size",
     }
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from pgproto._auth import DEFAULT_SCRAM_MAX_ITERATIONS, AllowedMethods
+from pgproto._auth import AllowedMethods
 from pgproto._config import _config as choices
 from pgproto._config import _readers as read
 from pgproto._config._config import Config
@@ -61,6 +61,7 @@ def _build(values: Values, around: Surroundings) -> Config:
     asks = callable(values.raw("password"))
     lowest_protocol, highest_protocol = read.protocol_versions(values)
     lowest_tls, highest_tls = read.tls_versions(values)
+    fewest_iterations, most_iterations = read.scram_iterations(values)
     return Config(
         hosts=host_specs(values, unix_sockets=not around.windows),
         user=user,
@@ -102,8 +103,8 @@ def _build(values: Values, around: Surroundings) -> Config:
         ssl_context=read.ssl_context(values),
         require_auth=AllowedMethods.parse(values.text("require_auth") or ""),
         channel_binding=values.choice("channel_binding", choices.CHANNEL_BINDINGS, "prefer"),
-        scram_max_iterations=values.integer("scram_max_iterations", 1, 9_999_999)
-        or DEFAULT_SCRAM_MAX_ITERATIONS,
+        scram_min_iterations=fewest_iterations,
+        scram_max_iterations=most_iterations,
         scram_client_key=read.scram_key(values, "scram_client_key"),
         scram_server_key=read.scram_key(values, "scram_server_key"),
         gssencmode=values.choice("gssencmode", choices.GSSENC_MODES, "prefer"),

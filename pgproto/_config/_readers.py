@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import Literal
 
+from pgproto._auth import DEFAULT_SCRAM_MAX_ITERATIONS, DEFAULT_SCRAM_MIN_ITERATIONS
 from pgproto._config._config import PROTOCOL_WORDS, TLS_VERSIONS, ProtocolVersion, ProtocolWord, TLSVersion
 from pgproto._config._options import read_boolean
 from pgproto._config._values import INT32_MAX, INT32_MIN, Values
@@ -19,6 +20,7 @@ __all__ = [
     "not_negative",
     "protocol_versions",
     "replication",
+    "scram_iterations",
     "scram_key",
     "session_defaults",
     "ssl_context",
@@ -26,6 +28,7 @@ __all__ = [
 ]
 
 _SCRAM_KEY_SIZE = 32
+_MOST_SCRAM_ITERATIONS = 9_999_999
 _NEWEST_PROTOCOL: ProtocolVersion = "3.2"
 _SESSION_DEFAULTS = {"PGDATESTYLE": "datestyle", "PGTZ": "timezone", "PGGEQO": "geqo"}
 
@@ -104,6 +107,15 @@ def replication(values: Values) -> Literal["true", "database"] | None:
     if physical is None:
         raise values.wrong("replication", '"database", true or false')
     return "true" if physical else None
+
+
+def scram_iterations(values: Values) -> tuple[int, int]:
+    """Return the fewest and the most iterations that a server may ask for."""
+    fewest = values.integer("scram_min_iterations", 1, _MOST_SCRAM_ITERATIONS) or DEFAULT_SCRAM_MIN_ITERATIONS
+    most = values.integer("scram_max_iterations", 1, _MOST_SCRAM_ITERATIONS) or DEFAULT_SCRAM_MAX_ITERATIONS
+    if fewest > most:
+        raise ConfigError(f'"scram_min_iterations" is {fewest}, "scram_max_iterations" only {most}')
+    return fewest, most
 
 
 def scram_key(values: Values, name: str) -> Secret | None:

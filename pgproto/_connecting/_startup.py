@@ -188,6 +188,7 @@ def _authentication_settings(config: Config, host: HostSpec, channel: Channel) -
         scram_keys=keys,
         allowed=config.require_auth,
         channel_binding=config.channel_binding,
+        scram_min_iterations=config.scram_min_iterations,
         scram_max_iterations=config.scram_max_iterations,
     )
 

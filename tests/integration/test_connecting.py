@@ -111,6 +111,8 @@ def test_iteration_counts(own_postgres: Server, transport: PlainTransport) -> No
         if count == 1000:
             with pytest.raises(AuthenticationError, match="1000 SCRAM iterations"):
                 connected(PlainTransport(), own_postgres.dsn_for("alice"))
+            with PlainTransport() as other:
+                connected(other, own_postgres.dsn_for("alice"), scram_min_iterations=1000)
         else:
             connected(transport, own_postgres.dsn_for("alice"))
     with pytest.raises(AuthenticationError, match="scram_max_iterations=49999"):

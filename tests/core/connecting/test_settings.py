@@ -123,10 +123,11 @@ def test_policies(params: dict[str, Any], startup: Script) -> None:
     assert len(server.heard) == 1, "nothing was sent"
 
 
-def test_the_limit_for_iterations() -> None:
-    server = Server(password="x", iterations=5001)
-    error = refused(server, AuthenticationError, password="x", scram_max_iterations=5000)
-    assert "scram_max_iterations=5000" in str(error)
+def test_the_limits_for_iterations() -> None:
+    for limit in ("scram_max_iterations=5000", "scram_min_iterations=5002"):
+        server = Server(password="x", iterations=5001)
+        name, value = limit.split("=")
+        assert limit in str(refused(server, AuthenticationError, password="x", **{name: value}))
 
 
 def test_what_cannot_be_met() -> None:
