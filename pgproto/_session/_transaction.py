@@ -13,7 +13,7 @@ from pgproto._session._request import Request
 from pgproto._session._simple import Command, Commit
 from pgproto._session._sql import quote_ident
 from pgproto._session._tag import CommandTag
-from pgproto.errors import DataError, LocalProtocolError
+from pgproto.errors import CommitUnknown, DataError, LocalProtocolError
 
 __all__ = ["TransactionScope"]
 
@@ -78,6 +78,13 @@ class TransactionScope:
             return Command("RELEASE SAVEPOINT " + self._savepoint)
         self._end(lease)
         return Commit()
+
+    def left(self, commit: Request[CommandTag], reason: BaseException) -> None:
+        """Its caller leaves while COMMIT is under way: ``reason`` goes on, and tells what that means."""
+        if isinstance(commit, Commit) and not isinstance(reason, Exception) and reason.__cause__ is None:
+            reason.__cause__ = CommitUnknown(
+                "whether the transaction was committed is not known: its caller left before the answer came"
+            )
 
     def rollback(self) -> Request[CommandTag]:
         """The command that undoes what was done; it is carried out even if its caller has gone."""

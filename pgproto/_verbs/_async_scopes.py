@@ -70,13 +70,15 @@ class AsyncTransaction(AsyncCopies):
         """Keep what was done, and end the transaction.
 
         Raises `pgproto.TransactionRolledBack` if the server rolled it back instead, because a statement had
-        failed; `pgproto.CommitUnknown` if the connection was lost before the server's answer came.
+        failed; `pgproto.CommitUnknown` if the connection was lost before the server's answer came. A caller
+        that is cancelled meanwhile gets its cancellation, with `pgproto.CommitUnknown` as the cause.
         """
         lease = self._scope.open_lease()
         commit = self._scope.commit()
         try:
             await self._driver.perform(commit, lease)
-        except BaseException:
+        except BaseException as error:
+            self._scope.left(commit, error)
             if not self._scope.ended:
                 self._driver.start(self._scope.rollback(), lease)
             raise

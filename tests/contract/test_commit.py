@@ -1,0 +1,95 @@
+"""COMMIT: what is known when its answer does not come, and what is not."""
+
+from __future__ import annotations
+
+import anyio
+import pytest
+
+from pgproto import CommitUnknown, ConnectionLost
+from tests.contract.faces import Connect, Face
+from tests.contract.observer import Observer
+from tests.support.faulty_proxy import TO_CLIENT, TO_SERVER, FaultyProxy
+
+__all__: list[str] = []
+
+pytestmark = pytest.mark.anyio
+
+TABLE = "create table if not exists committed (token text)"
+SLOW = """
+create temp table slow (a int);
+create function pg_temp.wait() returns trigger language plpgsql as
+    $$ begin perform pg_sleep(60); return null; end $$;
+create constraint trigger wait after insert on slow deferrable initially deferred
+    for each row execute function pg_temp.wait()
+"""
+"""A table whose rows make COMMIT slow."""
+
+
+@pytest.mark.parametrize("direction", [TO_SERVER, TO_CLIENT])
+async def test_the_line_breaks_in_the_midst_of_commit(
+    connect_through: Connect, proxy: FaultyProxy, observer: Observer, face: Face, direction: str
+) -> None:
+    token = f"{face.name} {direction}"
+    observer.execute(TABLE)
+    observer.execute(f"delete from committed where token = '{token}'")
+    async with connect_through() as session:
+        with pytest.raises(CommitUnknown) as info:
+            async with session.transaction() as tx:
+                await tx.execute("insert into committed values ($1)", token)
+                # A few bytes of COMMIT, or of its answer, still pass.
+                passed = proxy.links[0].carried[direction]
+                proxy.fail("reset", after=passed + 3, direction=direction)
+        assert isinstance(info.value, ConnectionLost)
+        assert info.value.outcome == "unknown"
+        assert session.is_closed
+    proxy.mend()
+    count = observer.value("select count(*) from committed where token = %s", token)
+    assert count == (1 if direction == TO_CLIENT else 0)
+
+
+async def test_the_line_breaks_before_commit(
+    connect_through: Connect, proxy: FaultyProxy, observer: Observer
+) -> None:
+    observer.execute(TABLE)
+    async with connect_through() as session:
+        with pytest.raises(ConnectionLost) as info:
+            async with session.transaction() as tx:
+                proxy.fail("reset")
+                await tx.execute("insert into committed values ('never')")
+        assert not isinstance(info.value, CommitUnknown)
+        assert info.value.outcome == "not_committed"
+    proxy.mend()
+    assert observer.value("select count(*) from committed where token = 'never'") == 0
+
+
+async def test_a_deadline_in_the_midst_of_commit(connect: Connect, observer: Observer) -> None:
+    async with connect(command_timeout=0.3, cancel_timeout=20) as session:
+        await session.simple_query(SLOW)
+        with pytest.raises(CommitUnknown) as info:
+            async with session.transaction() as tx:
+                await tx.execute("insert into slow values (1)")
+        assert info.value.outcome == "unknown"
+        session.terminate()
+
+
+async def test_cancelled_in_the_midst_of_commit(connect: Connect, face: Face, observer: Observer) -> None:
+    if face.name == "blocking":
+        pytest.skip("threads are not cancelled")
+    causes: list[BaseException | None] = []
+    async with connect() as session:
+        await session.simple_query(SLOW)
+        async with anyio.create_task_group() as group:
+
+            async def transact() -> None:
+                try:
+                    async with session.transaction() as tx:
+                        await tx.execute("insert into slow values (1)")
+                except anyio.get_cancelled_exc_class() as error:
+                    causes.append(error.__cause__)
+                    raise
+
+            group.start_soon(transact)
+            await face.until(lambda: observer.sleeps(session.backend_pid))
+            group.cancel_scope.cancel()
+        assert [type(each) for each in causes] == [CommitUnknown]
+        session.terminate()
