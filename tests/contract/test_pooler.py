@@ -41,3 +41,23 @@ async def test_no_row_is_wrong_in_transaction_mode(face: Face, pgbouncer: PgBoun
         jobs = [tasks.start(client, number) for number in range(CLIENTS)]
     for job in jobs:
         await job.result()
+
+
+async def test_statements_that_another_server_process_does_not_know(face: Face, pgbouncer: PgBouncer) -> None:
+    """Named statements, where the next transaction may have another server process."""
+    processes: set[int] = set()
+
+    async def client(number: int) -> None:
+        async with face.connect(pgbouncer.dsn_for("alice")) as session:
+            for turn in range(QUERIES):
+                question = number * QUERIES + turn
+                sql = "select $1::int4, pg_backend_pid(), pg_sleep(0.001)"
+                answer, process, _ = await session.fetch_one(sql, question)
+                assert answer == question
+                processes.add(process)
+
+    async with face.tasks() as tasks:
+        jobs = [tasks.start(client, number) for number in range(CLIENTS)]
+    for job in jobs:
+        await job.result()
+    assert len(processes) > 1
