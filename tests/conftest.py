@@ -11,6 +11,9 @@ from typing import Any, NoReturn
 
 import pytest
 
+from tests.support.binaries import RELEASES, cached, exclusive, installed
+from tests.support.certificates import Certificates
+from tests.support.homes import Home
 from tests.support.pgbouncer import PgBouncer
 from tests.support.profiles import load_profile
 from tests.support.servers import ForeignServer, Server, Unavailable, leave_shared_servers, shared_server
@@ -22,7 +25,7 @@ _FOREIGN_DSN = os.environ.get("PGPROTO_TEST_DSN")
 _MEETING_POINT = "PGPROTO_TEST_MEETING_POINT"
 _PATIENCE = 1200
 """Seconds for a test that is marked as slow or exhaustive."""
-_SERVER_FIXTURES = {"postgres", "own_postgres", "pgbouncer"}
+_SERVER_FIXTURES = {"postgres", "own_postgres", "pgbouncer", "every_major", "tls_postgres"}
 
 load_profile()
 
@@ -91,6 +94,64 @@ def own_postgres(request: pytest.FixtureRequest) -> Generator[Server, None, None
             yield server
     except Unavailable as reason:
         _refuse(reason)
+
+
+@pytest.fixture(scope="session", params=sorted(RELEASES), ids=_name_server)
+def every_major(request: pytest.FixtureRequest) -> int:
+    """Each major version of PostgreSQL; what is neither in the cache nor installed is not fetched for it."""
+    major = int(request.param)
+    if cached(major) is None and installed(major) is None:
+        _refuse(Unavailable(f"PostgreSQL {major} is not here; `python3 dev.py servers {major}` fetches it"))
+    return major
+
+
+@pytest.fixture(scope="session")
+def certificates() -> Certificates:
+    """An authority and what it has issued, the same for all processes of the run."""
+    meeting_point = Path(os.environ[_MEETING_POINT])
+    folder = meeting_point / "certificates"
+    with exclusive(meeting_point / "certificates.lock"):
+        return Certificates(folder) if folder.exists() else Certificates.create(folder)
+
+
+@pytest.fixture(scope="session")
+def plain_postgres(every_major: int) -> Server:
+    """A server of each major version, without TLS, that all tests of the run share."""
+    return shared_server(every_major, Path(os.environ[_MEETING_POINT]))
+
+
+_TLS_HBA = (
+    "local all,replication all trust",
+    "hostssl template1 all 127.0.0.1/32 cert",
+    "hostssl all only_tls 127.0.0.1/32 scram-sha-256",
+    "hostnossl all only_plain 127.0.0.1/32 scram-sha-256",
+    "hostssl all bob 127.0.0.1/32 md5",
+    "hostssl all carol 127.0.0.1/32 password",
+    "host all alice 127.0.0.1/32 scram-sha-256",
+)
+_TLS_USERS = """
+create role only_tls login password 'tunnel';
+create role only_plain login password 'field';
+create role mallory login;
+"""
+
+
+@pytest.fixture(scope="session")
+def tls_postgres(every_major: int, certificates: Certificates) -> Server:
+    """A server of each major version that has a certificate for `NAME`, and asks clients for theirs.
+
+    All tests of the run share it. In the database template1 it takes nothing but a certificate, and from
+    some users only a password over a line of the kind that they are named for.
+    """
+
+    def start(major: int, home: Home) -> Server:
+        files = certificates.server(client_ca="root.crt", revoked="clients.crl")
+        server = Server(major, home=home, tls=files, hba=_TLS_HBA)
+        server.start()
+        server.psql(_TLS_USERS)
+        return server
+
+    return shared_server(every_major, Path(os.environ[_MEETING_POINT]), kind="tls", start=start)
 
 
 @pytest.fixture(scope="session")

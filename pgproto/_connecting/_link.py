@@ -60,9 +60,32 @@ class Link:
         """Note what is going on, for the message of an error."""
         self._doing = doing
 
-    def send(self, message: Message) -> Flow[None]:
-        """Send a message."""
-        yield from on_socket(Send(self.connection.send(message)), self._doing)
+    def send(self, message: Message, *, hear_out: bool = False) -> Flow[None]:
+        """Send a message.
+
+        With `hear_out`, a server that has hung up is listened to first: it may have said why, in a message
+        that is the next to `receive`, or in a TLS alert.
+        """
+        data = self.connection.send(message)
+        try:
+            yield from on_socket(Send(data), self._doing)
+        except ConnectionLost as lost:
+            if not hear_out or isinstance(lost.__cause__, TimeoutError):
+                raise
+            last_words = yield from self._last_words()
+            if not last_words:
+                raise
+            self.connection.receive_data(last_words)
+
+    def _last_words(self) -> Flow[bytes]:
+        try:
+            return (yield from Receive())
+        except OSError as error:
+            # Only errors of TLS have a reason. In TLS 1.3 the client has done before the server has looked at
+            # its certificate, so this may be the verdict on that.
+            if getattr(error, "reason", None) is None:
+                return b""
+            raise ConnectionLost(f"failed while {self._doing}: {error}", outcome="not_sent") from error
 
     def receive(self, limit: int | None = None) -> Flow[Message]:
         """Receive the next message, whatever it is, in reads of at most `limit` bytes."""
@@ -107,7 +130,7 @@ class Link:
     def _perform(self, effect: Effect[object]) -> Flow[object]:
         match effect:
             case SendMessage(message):
-                yield from self.send(message)
+                yield from self.send(message, hear_out=True)
                 return None
             case ReceiveMessage():
                 return (yield from self.receive())

@@ -107,7 +107,7 @@ def start_session(
     link.trusted = channel.trusted
     parameters = {**config.startup_parameters, **more}
     link.now("starting the session")
-    yield from link.send(messages.StartupMessage(parameters, version))
+    yield from link.send(messages.StartupMessage(parameters, version), hear_out=True)
     message = yield from _first_answer(link, config, version)
     options: tuple[str, ...] = ()
     if isinstance(message, messages.NegotiateProtocolVersion):

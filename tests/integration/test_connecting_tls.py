@@ -1,86 +1,25 @@
-"""TLS with real servers, and what libpq does with the same parameters."""
+"""TLS with servers of every major version; libpq of the same version is the oracle."""
 
 from __future__ import annotations
 
-import datetime
 import os
+import shutil
+import ssl
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import psycopg
 import pytest
-import trustme
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ed25519
-from cryptography.hazmat.primitives.serialization import (
-    BestAvailableEncryption,
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    load_pem_private_key,
-)
-from cryptography.x509.oid import NameOID
 
-from pgproto import messages as m
-from pgproto._connecting import Established, cancel
-from pgproto.errors import AuthenticationError, ConfigError, ConnectionLost, Error, TLSError
-from tests.support.flows import PlainTransport, connected
-from tests.support.servers import Server, TLSFiles
+from pgproto._connecting import connect
+from pgproto.errors import AuthenticationError, ConfigError, ConnectionLost, TLSError
+from tests.support.certificates import KEY_PASSWORD, Certificates, certificate_without_a_hash
+from tests.support.flows import PlainTransport, configure, connected
+from tests.support.landings import address, attempt, attempt_by_libpq, sleep_and_cancel
+from tests.support.libpq import Landing
+from tests.support.servers import Server
 
 MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
-NAME = "db.example"
-
-
-class Authority:
-    """A certificate authority with its files."""
-
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir()
-        self.folder = folder
-        self.ca: Any = trustme.CA()
-        self.roots = self.write("root.crt", self.ca.cert_pem.bytes())
-
-    def write(self, name: str, data: bytes) -> str:
-        path = self.folder / name
-        path.touch(mode=0o600)
-        path.write_bytes(data)
-        return str(path)
-
-    def server(self, *, asks: bool = False) -> TLSFiles:
-        """A certificate for the server."""
-        issued = self.ca.issue_cert(NAME)
-        return TLSFiles(
-            b"".join(blob.bytes() for blob in issued.cert_chain_pems),
-            issued.private_key_pem.bytes(),
-            client_ca=self.ca.cert_pem.bytes() if asks else None,
-        )
-
-    def client(self, user: str, password: bytes | None = None) -> dict[str, str]:
-        """A certificate for a client, as parameters."""
-        issued = self.ca.issue_cert(common_name=user)
-        key: Any = load_pem_private_key(issued.private_key_pem.bytes(), None)
-        lock = BestAvailableEncryption(password) if password else NoEncryption()
-        locked = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, lock)
-        chain = b"".join(blob.bytes() for blob in issued.cert_chain_pems)
-        return {"sslcert": self.write(f"{user}.crt", chain), "sslkey": self.write(f"{user}.key", locked)}
-
-    def revoke(self, certificate: bytes) -> str:
-        """A list that revokes a certificate."""
-        issuer = x509.load_pem_x509_certificate(self.ca.cert_pem.bytes())
-        revoked = x509.RevokedCertificateBuilder().serial_number(
-            x509.load_pem_x509_certificate(certificate).serial_number
-        )
-        builder = (
-            x509.CertificateRevocationListBuilder()
-            .issuer_name(issuer.subject)
-            .last_update(issuer.not_valid_before_utc)
-            .next_update(issuer.not_valid_after_utc)
-            .add_revoked_certificate(revoked.revocation_date(issuer.not_valid_before_utc).build())
-        )
-        key: Any = load_pem_private_key(self.ca.private_key_pem.bytes(), None)
-        return self.write("root.crl", builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM))
 
 
 @pytest.fixture(autouse=True)
@@ -92,193 +31,246 @@ def _own_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def authority(tmp_path: Path) -> Authority:
-    return Authority(tmp_path / "good")
-
-
-@pytest.fixture
 def transport() -> Iterator[PlainTransport]:
     with PlainTransport() as opened:
         yield opened
 
 
-@pytest.fixture
-def secure(own_postgres: Server, authority: Authority) -> Server:
-    own_postgres.set_tls(authority.server(asks=True))
-    return own_postgres
+def both(major: int, parameters: dict[str, str]) -> Landing | None:
+    """Where the attempt ends with us and with libpq alike; None if it fails."""
+    ours, theirs = attempt(parameters), attempt_by_libpq(major, parameters)
+    found = [landing if isinstance(landing, Landing) else None for landing in (ours, theirs)]
+    assert found[0] == found[1], (parameters, ours, theirs)
+    return found[0]
 
 
-def dsn(server: Server, **params: str) -> str:
-    given: dict[str, Any] = {"host": NAME, "hostaddr": "127.0.0.1", **params}
-    return server.dsn_for("alice", **given)
+@pytest.mark.parametrize("mode", MODES)
+def test_the_ladder(tls_postgres: Server, certificates: Certificates, mode: str) -> None:
+    encrypted: dict[str, bool | None] = {}
+    for name, more in {
+        "no authority": {},
+        "the authority": {"sslrootcert": certificates.path("root.crt")},
+        "another authority": {"sslrootcert": certificates.path("stranger.crt")},
+        "another name": {"sslrootcert": certificates.path("root.crt"), "host": "elsewhere.example"},
+        "an address": {"sslrootcert": certificates.path("root.crt"), "host": tls_postgres.host},
+    }.items():
+        landing = both(tls_postgres.major, address(tls_postgres, sslmode=mode, **more))
+        encrypted[name] = landing.encrypted if landing else None
+    wanted = mode not in ("disable", "allow")
+    assert encrypted == {
+        "no authority": None if mode.startswith("verify") else wanted,
+        "the authority": wanted,
+        "another authority": {"prefer": False}.get(mode, None if wanted else False),
+        "another name": None if mode == "verify-full" else wanted,
+        "an address": None if mode == "verify-full" else wanted,
+    }
 
 
-def ours(dsn: str, **params: str) -> str:
-    """How it ends with us: "TLS", "plain" or "refused"."""
-    with PlainTransport() as transport:
-        try:
-            session = connected(transport, dsn, **params)
-        except Error:
-            return "refused"
-        return "TLS" if session.tls else "plain"
+@pytest.mark.parametrize("mode", MODES)
+def test_the_ladder_without_tls(plain_postgres: Server, certificates: Certificates, mode: str) -> None:
+    parameters = address(plain_postgres, sslmode=mode, sslrootcert=certificates.path("root.crt"))
+    landing = both(plain_postgres.major, parameters)
+    assert (landing is not None) is (mode in ("disable", "allow", "prefer"))
+    assert landing is None or not landing.encrypted
 
 
-def libpqs(dsn: str, **params: str) -> str:
-    """The same with libpq."""
-    try:
-        with psycopg.connect(dsn, **params, gssencmode="disable") as connection:  # type: ignore[arg-type]  # texts
-            return "TLS" if connection.pgconn.ssl_in_use else "plain"
-    except psycopg.OperationalError:
-        return "refused"
+def test_the_ladder_with_rules_for_hosts(tls_postgres: Server) -> None:
+    for mode in MODES[:4]:
+        landing = both(tls_postgres.major, address(tls_postgres, "only_tls", sslmode=mode))
+        assert (landing is not None) is (mode != "disable")
+        parameters = address(tls_postgres, "only_plain", sslmode=mode)
+        if mode == "prefer":
+            # libpq goes on without TLS when the server refuses a user under TLS; we do not.
+            assert isinstance(attempt(parameters), str)
+            assert attempt_by_libpq(tls_postgres.major, parameters) == Landing(tls_postgres.port, False)
+        else:
+            both(tls_postgres.major, parameters)
 
 
-def test_the_ladder(secure: Server, authority: Authority, tmp_path: Path) -> None:
-    wrong = Authority(tmp_path / "wrong")
-    plain = dsn(secure)
-    for mode in MODES:
-        for params in (
-            {},
-            {"sslrootcert": authority.roots},
-            {"sslrootcert": wrong.roots},
-            {"sslrootcert": authority.roots, "host": "elsewhere.example"},
-        ):
-            everything = {"sslmode": mode, **params}
-            assert ours(plain, **everything) == libpqs(plain, **everything), everything
+def test_revocation(tls_postgres: Server, certificates: Certificates, tmp_path: Path) -> None:
+    major = tls_postgres.major
+    plain = address(tls_postgres, sslmode="verify-full", sslrootcert=certificates.path("root.crt"))
+    assert both(major, {**plain, "sslcrl": certificates.path("clean.crl")}) is not None
+    assert both(major, {**plain, "sslcrl": certificates.path("server.crl")}) is None
+    for name, accepted in (("clean", True), ("server", False)):
+        folder = tmp_path / name
+        folder.mkdir()
+        shutil.copy(certificates.path(f"{name}.crl"), folder)
+        subprocess.run(["openssl", "rehash", str(folder)], check=True, capture_output=True)
+        assert (both(major, {**plain, "sslcrldir": str(folder)}) is not None) is accepted
 
 
-def test_the_ladder_without_tls(own_postgres: Server, authority: Authority) -> None:
-    for mode in MODES:
-        everything = {"sslmode": mode, "sslrootcert": authority.roots}
-        assert ours(dsn(own_postgres), **everything) == libpqs(dsn(own_postgres), **everything), mode
+def test_the_authorities_of_the_system(
+    tls_postgres: Server, certificates: Certificates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parameters = address(tls_postgres, sslrootcert="system")
+    assert "certificate verify failed" in str(attempt(parameters))
+    monkeypatch.setenv("SSL_CERT_FILE", certificates.path("root.crt"))
+    assert attempt(parameters) == Landing(tls_postgres.port, encrypted=True)
+    assert isinstance(attempt({**parameters, "host": "elsewhere.example"}), str)
 
 
-def test_the_ladder_with_rules_for_hosts(secure: Server) -> None:
-    for rule, differs in (("hostssl", ()), ("hostnossl", ("prefer",))):
-        secure.set_hba("local all all trust", f"{rule} all all 127.0.0.1/32 scram-sha-256")
-        for mode in MODES[:4]:
-            found = ours(dsn(secure), sslmode=mode)
-            if mode in differs:
-                # libpq goes on without TLS when the server refuses a user under TLS; we do not.
-                assert (found, libpqs(dsn(secure), sslmode=mode)) == ("refused", "plain")
-            else:
-                assert found == libpqs(dsn(secure), sslmode=mode), (rule, mode)
+@pytest.mark.parametrize("version", ["TLSv1.2", "TLSv1.3"])
+def test_versions(tls_postgres: Server, transport: PlainTransport, version: str) -> None:
+    for bound in ("ssl_min_protocol_version", "ssl_max_protocol_version"):
+        parameters = address(tls_postgres, sslmode="require", **{bound: version})
+        session = connected(transport, "", **parameters)
+        assert session.tls is not None
+        newest = "TLSv1.3" if bound == "ssl_min_protocol_version" else version
+        assert session.tls.version == newest
+        transport.close()
 
 
-def test_revocation(own_postgres: Server, authority: Authority) -> None:
-    files = authority.server()
-    own_postgres.set_tls(files)
-    everything = {"sslmode": "verify-full", "sslrootcert": authority.roots}
-    assert ours(dsn(own_postgres), **everything) == "TLS"
-    everything["sslcrl"] = authority.revoke(files.certificate)
-    assert ours(dsn(own_postgres), **everything) == libpqs(dsn(own_postgres), **everything) == "refused"
+def test_channel_binding(tls_postgres: Server, transport: PlainTransport) -> None:
+    for binding, mechanism in (
+        ("require", "SCRAM-SHA-256-PLUS"),
+        ("prefer", "SCRAM-SHA-256-PLUS"),
+        ("disable", "SCRAM-SHA-256"),
+    ):
+        parameters = address(tls_postgres, sslmode="require", channel_binding=binding)
+        session = connected(transport, "", **parameters)
+        assert session.authentication.mechanism == mechanism
+        assert session.authentication.channel_bound is (binding != "disable")
+        transport.close()
+    major = tls_postgres.major
+    assert both(major, address(tls_postgres, sslmode="disable", channel_binding="require")) is None
+    assert both(major, address(tls_postgres, "carol", sslmode="require", channel_binding="require")) is None
 
 
-def test_the_authorities_of_the_system(secure: Server) -> None:
-    with pytest.raises(TLSError, match="certificate verify failed"):
-        connected(PlainTransport(), dsn(secure), sslrootcert="system")
-
-
-def test_channel_binding(secure: Server, transport: PlainTransport) -> None:
-    session = connected(transport, dsn(secure), sslmode="require", channel_binding="require")
-    assert session.authentication.channel_bound
-    assert session.authentication.mechanism == "SCRAM-SHA-256-PLUS"
-    with PlainTransport() as other:
-        session = connected(other, dsn(secure), sslmode="require", channel_binding="disable")
-        assert session.authentication.mechanism == "SCRAM-SHA-256"
-    with pytest.raises(AuthenticationError, match="TLS"):
-        connected(PlainTransport(), dsn(secure), sslmode="disable", channel_binding="require")
-
-
-def without_a_hash() -> TLSFiles:
-    """An Ed25519 certificate."""
-    key = ed25519.Ed25519PrivateKey.generate()
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, NAME)])
-    now = datetime.datetime.now(datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder(name, name, key.public_key(), 1, now, now + datetime.timedelta(days=1))
-        .sign(key, None)
-        .public_bytes(Encoding.PEM)
-    )
-    return TLSFiles(certificate, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+def test_other_passwords(tls_postgres: Server, transport: PlainTransport) -> None:
+    session = connected(transport, "", **address(tls_postgres, "carol", sslmode="require"))
+    assert session.authentication.method == "password"
+    transport.close()
+    with pytest.warns(DeprecationWarning, match="MD5"):
+        session = connected(transport, "", **address(tls_postgres, "bob", sslmode="require"))
+    assert session.authentication.method == "md5"
+    for user in ("alice", "bob", "carol"):
+        parameters = address(tls_postgres, user, sslmode="require", require_auth="none")
+        assert isinstance(attempt(parameters), str)
 
 
 def test_a_certificate_without_a_hash(own_postgres: Server, transport: PlainTransport) -> None:
-    own_postgres.set_tls(without_a_hash())
+    own_postgres.set_tls(certificate_without_a_hash())
+    parameters = address(own_postgres, sslmode="require")
     with pytest.raises(AuthenticationError, match="Ed25519"):
-        connected(PlainTransport(), dsn(own_postgres), sslmode="require", channel_binding="require")
-    session = connected(transport, dsn(own_postgres), sslmode="require")
+        connected(PlainTransport(), "", **parameters, channel_binding="require")
+    session = connected(transport, "", **parameters)
     assert session.authentication.mechanism == "SCRAM-SHA-256"
 
 
-def test_our_certificate(secure: Server, authority: Authority, transport: PlainTransport) -> None:
-    secure.set_hba("local all all trust", "hostssl all all 127.0.0.1/32 cert")
-    files = authority.client("alice")
-    session = connected(transport, dsn(secure), sslmode="require", **files)
+def test_our_certificate(tls_postgres: Server, certificates: Certificates, transport: PlainTransport) -> None:
+    certain = address(tls_postgres, sslmode="require", dbname="template1", password="")
+    ours = {"sslcert": certificates.path("alice.crt"), "sslkey": certificates.path("alice.key")}
+    session = connected(transport, "", **certain, **ours)
     assert transport.value(session, "select current_user") == "alice"
     assert session.authentication.method == "none"
-    with pytest.raises(Error, match="certificate"):
-        connected(PlainTransport(), dsn(secure), sslmode="require")
-    with pytest.raises(Error, match="certificate"):
-        connected(PlainTransport(), dsn(secure), sslmode="require", sslcertmode="disable", **files)
+    assert both(tls_postgres.major, {**certain, **ours}) is not None
+    for refused in (
+        {},
+        {"sslcertmode": "disable", **ours},
+        {**ours, "user": "bob"},
+        {
+            "user": "mallory",
+            "sslcert": certificates.path("mallory.crt"),
+            "sslkey": certificates.path("mallory.key"),
+        },
+    ):
+        if tls_postgres.major >= 16 or "sslcertmode" not in refused:
+            both(tls_postgres.major, {**certain, **refused})
+        assert "certificate" in str(attempt({**certain, **refused}))
 
 
-def test_an_encrypted_key(secure: Server, authority: Authority, transport: PlainTransport) -> None:
-    secure.set_hba("local all all trust", "hostssl all all 127.0.0.1/32 cert")
-    files = authority.client("alice", b"canary")
-    connected(transport, dsn(secure), sslmode="require", sslpassword="canary", **files)
+def test_an_encrypted_key(tls_postgres: Server, certificates: Certificates) -> None:
+    parameters = address(
+        tls_postgres,
+        sslmode="require",
+        dbname="template1",
+        password="",
+        sslcert=certificates.path("alice.crt"),
+        sslkey=certificates.path("locked.key"),
+    )
+    assert both(tls_postgres.major, {**parameters, "sslpassword": KEY_PASSWORD}) is not None
+    assert both(tls_postgres.major, {**parameters, "sslpassword": "wrong"}) is None
     for more in ({"sslpassword": "wrong"}, {}):
         with pytest.raises(ConfigError, match="sslkey"):
-            connected(PlainTransport(), dsn(secure), sslmode="require", **files, **more)
+            connected(PlainTransport(), "", **parameters, **more)
 
 
-def test_direct_tls(secure: Server, authority: Authority, transport: PlainTransport) -> None:
-    everything = {"sslmode": "verify-full", "sslnegotiation": "direct", "sslrootcert": authority.roots}
-    if secure.major < 17:
+def test_direct_tls(tls_postgres: Server, certificates: Certificates, transport: PlainTransport) -> None:
+    parameters = address(
+        tls_postgres,
+        sslmode="verify-full",
+        sslnegotiation="direct",
+        sslrootcert=certificates.path("root.crt"),
+    )
+    if tls_postgres.major < 17:
         with pytest.raises((TLSError, ConnectionLost)):
-            connected(PlainTransport(), dsn(secure), **everything)
+            connected(PlainTransport(), "", **parameters)
         return
-    session = connected(transport, dsn(secure), **everything)
+    session = connected(transport, "", **parameters)
     assert session.tls is not None
     assert session.tls.alpn == "postgresql"
     assert session.tls.verified
+    assert both(tls_postgres.major, parameters) is not None
 
 
-def sleep_and_cancel(transport: PlainTransport, session: Established) -> list[str | None]:
-    assert transport.socket is not None
-    transport.socket.sendall(session.connection.send(m.Query("select pg_sleep(20)")))
-    with PlainTransport() as other:
-        while True:
-            other.run(cancel(session))
-            transport.socket.settimeout(0.1)
-            try:
-                session.connection.receive_data(transport.socket.recv(65_536))
-                break
-            except TimeoutError:
-                # The request was there before the query was.
-                continue
-    return [answer.sqlstate for answer in transport.ask(session) if isinstance(answer, m.ErrorResponse)]
+def test_the_applications_own_context(
+    tls_postgres: Server, certificates: Certificates, transport: PlainTransport
+) -> None:
+    context = ssl.create_default_context(cafile=certificates.path("root.crt"))
+    direct = {"sslnegotiation": "direct"} if tls_postgres.major >= 17 else {}
+    for more in ({}, {"sslmode": "verify-full"}, direct):
+        session = connected(transport, "", **address(tls_postgres), ssl_context=context, **more)
+        assert session.tls is not None
+        assert session.tls.verified
+        assert session.authentication.channel_bound
+        transport.close()
+    stranger = ssl.create_default_context(cafile=certificates.path("stranger.crt"))
+    with pytest.raises(TLSError, match="certificate verify failed"):
+        connected(transport, "", **address(tls_postgres), ssl_context=stranger)
 
 
 @pytest.mark.parametrize("negotiation", ["postgres", "direct"])
-def test_cancel(secure: Server, authority: Authority, transport: PlainTransport, negotiation: str) -> None:
-    if negotiation == "direct" and secure.major < 17:
+@pytest.mark.parametrize("protocol", ["3.0", "latest"])
+def test_cancel(
+    tls_postgres: Server,
+    certificates: Certificates,
+    transport: PlainTransport,
+    negotiation: str,
+    protocol: str,
+) -> None:
+    if negotiation == "direct" and tls_postgres.major < 17:
         pytest.skip("direct TLS came with PostgreSQL 17")
-    everything = {"sslmode": "verify-full", "sslnegotiation": negotiation, "sslrootcert": authority.roots}
-    session = connected(transport, dsn(secure), **everything)
-    assert sleep_and_cancel(transport, session) == ["57014"]
+    parameters = address(
+        tls_postgres,
+        sslmode="verify-full",
+        sslnegotiation=negotiation,
+        sslrootcert=certificates.path("root.crt"),
+        max_protocol_version=protocol,
+    )
+    session = connected(transport, "", **parameters)
+    assert session.secret_key is not None
+    long = protocol == "latest" and tls_postgres.major >= 18
+    assert (session.protocol_version, len(session.secret_key)) == (0x3_0002, 32) if long else (0x3_0000, 4)
+    sleep_and_cancel(transport, session)
 
 
-def test_files_in_the_home(secure: Server, authority: Authority, tmp_path: Path) -> None:
+def test_files_in_the_home(
+    tls_postgres: Server, certificates: Certificates, tmp_path: Path, transport: PlainTransport
+) -> None:
     folder = tmp_path / ".postgresql"
     folder.mkdir()
-    (folder / "root.crt").write_bytes(authority.ca.cert_pem.bytes())
-    plain = dsn(secure)
-    environ = {"HOME": str(tmp_path)}
-    from pgproto._connecting import connect
-    from tests.support.flows import configure
-
-    with PlainTransport() as transport:
-        session = transport.run(connect(configure(plain, environ, sslmode="verify-full")))
-        assert session.tls is not None
-        assert session.tls.verified
-    assert libpqs(plain, sslmode="verify-full") == "TLS"
+    for name, original in (
+        ("root.crt", "root.crt"),
+        ("postgresql.crt", "alice.crt"),
+        ("postgresql.key", "alice.key"),
+    ):
+        shutil.copy(certificates.path(original), folder / name)
+    parameters = address(tls_postgres, sslmode="verify-full", dbname="template1", password="")
+    config = configure("", {"HOME": str(tmp_path)}, **parameters)
+    session = transport.run(connect(config))
+    assert session.tls is not None
+    assert session.tls.verified
+    # Before version 15, libpq asks the operating system for the home.
+    if tls_postgres.major >= 15:
+        assert attempt_by_libpq(tls_postgres.major, parameters) == Landing(tls_postgres.port, encrypted=True)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from tests.support.binaries import Unavailable, binaries
 
-__all__ = ["Attempt", "Default", "Libpq", "libpq"]
+__all__ = ["Attempt", "Default", "Landing", "Libpq", "libpq", "libpq_beside"]
 
 _MAJOR = 18
+_CONNECTION_OK = 0
 
 
 class _Option(ctypes.Structure):
@@ -61,8 +62,16 @@ class Attempt:
         return not self.error.startswith("connection to server")
 
 
+@dataclass(frozen=True, slots=True)
+class Landing:
+    """Where a connection attempt came to its end, and how."""
+
+    port: int
+    encrypted: bool
+
+
 class Libpq:
-    """The few functions of libpq that do not need a server."""
+    """A few functions of libpq."""
 
     def __init__(self, path: Path) -> None:
         library = ctypes.CDLL(str(path))
@@ -82,6 +91,14 @@ class Libpq:
         self._pass.argtypes, self._pass.restype = [ctypes.c_void_p], ctypes.c_char_p
         self._finish = library.PQfinish
         self._finish.argtypes = [ctypes.c_void_p]
+        self._connect = library.PQconnectdb
+        self._connect.argtypes, self._connect.restype = [ctypes.c_char_p], ctypes.c_void_p
+        self._status = library.PQstatus
+        self._status.argtypes = [ctypes.c_void_p]
+        self._port = library.PQport
+        self._port.argtypes, self._port.restype = [ctypes.c_void_p], ctypes.c_char_p
+        self._ssl_in_use = library.PQsslInUse
+        self._ssl_in_use.argtypes = [ctypes.c_void_p]
         self._free = library.PQconninfoFree
         self._free.argtypes = [options]
 
@@ -124,15 +141,38 @@ class Libpq:
         self._finish(connection)
         return Attempt(values, password, error)
 
+    def connect(self, parameters: Mapping[str, str]) -> Landing | str:
+        """PQconnectdb; the error if it fails."""
+        connection = self._connect(os.fsencode(_conninfo(parameters)))
+        try:
+            if self._status(connection) != _CONNECTION_OK:
+                return os.fsdecode(self._error(connection))
+            return Landing(int(self._port(connection)), bool(self._ssl_in_use(connection)))
+        finally:
+            self._finish(connection)
+
+
+def _conninfo(parameters: Mapping[str, str]) -> str:
+    quoted = {name: value.replace("\\", r"\\").replace("'", r"\'") for name, value in parameters.items()}
+    return " ".join(f"{name}='{value}'" for name, value in quoted.items())
+
 
 @cache
-def libpq() -> Libpq:
-    """The libpq of PostgreSQL 18. Raises Unavailable."""
-    prefix = binaries(_MAJOR).prefix
+def libpq(major: int = _MAJOR) -> Libpq:
+    """The libpq of a PostgreSQL version. Raises Unavailable."""
+    prefix = binaries(major).prefix
     for folder in (prefix / "lib", prefix / "lib64", Path("/usr/lib/x86_64-linux-gnu"), Path("/usr/lib64")):
         for name in ("libpq.so.5", "libpq.5.dylib"):
             if (folder / name).exists():
                 found = Libpq(folder / name)
-                if found.version // 10_000 == _MAJOR:
+                if found.version // 10_000 == major:
                     return found
-    raise Unavailable(f"no libpq of PostgreSQL {_MAJOR} below {prefix}")
+    raise Unavailable(f"no libpq of PostgreSQL {major} below {prefix}")
+
+
+def libpq_beside(major: int) -> Libpq:
+    """The libpq of a PostgreSQL version; the newest if there are only the server's programs of it."""
+    try:
+        return libpq(major)
+    except Unavailable:
+        return libpq()

@@ -290,22 +290,35 @@ class ForeignServer(Server):
         raise Unavailable(f"this needs a server with our user {user}, and PGPROTO_TEST_DSN names another")
 
 
-_shared: dict[tuple[int, Path], Server] = {}
+def _start_plain(major: int, home: Home) -> Server:
+    server = Server(major, home=home)
+    server.start()
+    return server
 
 
-def shared_server(major: int, meeting_point: Path, *, say: Callable[[str], None] = lambda _: None) -> Server:
+_shared: dict[tuple[str, Path], Server] = {}
+
+
+def shared_server(
+    major: int,
+    meeting_point: Path,
+    *,
+    kind: str = "plain",
+    start: Callable[[int, Home], Server] = _start_plain,
+) -> Server:
     """The one server of this major version for all processes that name the same folder; the first starts it.
 
-    Nobody closes it: it ends with the last process that uses it, or has called `leave_shared_servers`.
+    Nobody closes it: it ends with the last process that uses it, or has called `leave_shared_servers`. There
+    may be others of another `kind`, with another way to `start` them.
     """
-    key = (major, meeting_point)
+    name = f"postgresql-{major}-{kind}"
+    key = (name, meeting_point)
     if key not in _shared:
-        record = meeting_point / f"postgresql-{major}.json"
-        with exclusive(meeting_point / f"postgresql-{major}.lock"):
+        record = meeting_point / f"{name}.json"
+        with exclusive(meeting_point / f"{name}.lock"):
             server = Server.attach(record.read_text()) if record.exists() else None
             if server is None:
-                server = Server(major, home=Home.create(), say=say)
-                server.start()
+                server = start(major, Home.create())
                 record.write_text(server.describe())
             _shared[key] = server
     return _shared[key]

@@ -8,7 +8,7 @@ import pytest
 
 from pgproto import messages as m
 from pgproto._connecting import Established
-from pgproto._effects import TCPAddress, UnixAddress
+from pgproto._effects import Effect, Receive, TCPAddress, UnixAddress
 from pgproto.errors import (
     AuthenticationError,
     CannotConnectNow,
@@ -355,11 +355,36 @@ def test_all_that_may_take_long_has_the_same_deadline(effect: str) -> None:
     assert world.now == 1005.0
 
 
-def test_a_socket_that_breaks() -> None:
-    class Broken(Server):
-        def feed(self, data: bytes) -> None:
-            raise ConnectionResetError("reset by peer")
+class HungUp(Server):
+    """It takes nothing, and may have said something before."""
 
-    error = refused(Broken(), ConnectionLost)
+    def feed(self, data: bytes) -> None:
+        self.closed = True
+        raise ConnectionResetError("reset by peer")
+
+
+def test_a_socket_that_breaks() -> None:
+    error = refused(HungUp(), ConnectionLost)
     assert "reset by peer" in str(error)
     assert isinstance(error.__cause__, ConnectionResetError)
+
+
+def test_the_last_words_of_a_server_that_has_hung_up() -> None:
+    error = refused(HungUp(output=fatal("53300", "too many clients").encode()), TooManyConnections)
+    assert "too many clients" in str(error)
+
+
+def test_the_tls_alert_of_a_server_that_has_hung_up() -> None:
+    class Alerting(World):
+        alert = OSError("certificate revoked")
+
+        def on_socket(self, effect: Effect[object]) -> object:
+            if isinstance(effect, Receive):
+                raise self.alert
+            return super().on_socket(effect)
+
+    world = Alerting({HERE: HungUp()})
+    assert "reset by peer" in str(failure(world, config(sslmode="disable"), ConnectionLost))
+    # What sets an ssl.SSLError apart.
+    world.alert.reason = "SSLV3_ALERT_CERTIFICATE_REVOKED"  # type: ignore[attr-defined]
+    assert "certificate revoked" in str(failure(world, config(sslmode="disable"), ConnectionLost))

@@ -1,0 +1,121 @@
+"""A primary and its replica, of every major version; libpq of the same version is the oracle."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pytest
+
+from tests.support.clusters import free_port
+from tests.support.flows import PlainTransport, connected
+from tests.support.landings import attempt, attempt_by_libpq
+from tests.support.libpq import Landing
+from tests.support.servers import Server
+
+TARGETS = ("any", "read-write", "read-only", "primary", "standby", "prefer-standby")
+
+
+@dataclass
+class Pair:
+    """Two servers, and a port where there is none."""
+
+    primary: Server
+    replica: Server
+    nobody: int = field(default_factory=free_port)
+
+    def parameters(self, ports: tuple[int, ...], **more: str) -> dict[str, str]:
+        hosts = ",".join([self.primary.host] * len(ports))
+        where = {"host": hosts, "port": ",".join(map(str, ports)), "dbname": self.primary.database}
+        return {**where, "user": "alice", "password": "wonderland", "sslmode": "disable", **more}
+
+    def both(self, ports: tuple[int, ...], **more: str) -> int | None:
+        """The port where we and libpq both end; None if both fail."""
+        parameters = self.parameters(ports, **more)
+        ours, theirs = attempt(parameters), attempt_by_libpq(self.primary.major, parameters)
+        found = [landing.port if isinstance(landing, Landing) else None for landing in (ours, theirs)]
+        assert found[0] == found[1], (parameters, ours, theirs)
+        return found[0]
+
+    def truth(self) -> dict[str, str]:
+        """For each target and order of hosts, which is chosen: p, r or none, in the order of `ORDERS`."""
+        ports = {"p": self.primary.port, "r": self.replica.port, "-": self.nobody}
+        names = {port: name for name, port in ports.items()} | {None: "-"}
+        return {
+            target: " ".join(
+                names[self.both(tuple(ports[name] for name in order), target_session_attrs=target)]
+                for order in ORDERS
+            )
+            for target in TARGETS
+        }
+
+
+ORDERS = ("p", "r", "pr", "rp", "-rp", "p-r")
+
+
+def chosen(rule: str) -> str:
+    """The row of the table for what a target accepts: all that come first, or the best before the others."""
+    first, *others = [set(each) for each in rule.split(">")]
+    found: list[str] = []
+    for order in ORDERS:
+        best = [name for wanted in (first, *others) for name in order if name in wanted]
+        found.append(best[0] if best else "-")
+    return " ".join(found)
+
+
+@pytest.fixture
+def pair(every_major: int) -> Iterator[Pair]:
+    with Server(every_major) as primary, primary.replica() as replica:
+        yield Pair(primary, replica)
+
+
+def test_the_truth_table(pair: Pair) -> None:
+    p, r, both, none = chosen("p"), chosen("r"), chosen("pr"), chosen("")
+    before = {
+        "any": both,
+        "read-write": p,
+        "read-only": r,
+        "primary": p,
+        "standby": r,
+        "prefer-standby": chosen("r>p"),
+    }
+    assert pair.truth() == before
+
+    pair.primary.configure(default_transaction_read_only="on")
+    assert pair.truth() == {**before, "read-write": none, "read-only": both}
+    pair.primary.configure(default_transaction_read_only="off")
+
+    pair.replica.promote()
+    after = {**before, "read-write": both, "read-only": none, "primary": both, "standby": none}
+    assert pair.truth() == {**after, "prefer-standby": both}
+
+    pair.primary.stop()
+    only = dict.fromkeys(("any", "read-write", "primary", "prefer-standby"), r)
+    assert pair.truth() == {"read-only": none, "standby": none, **only}
+
+
+def test_when_another_host_is_tried(pair: Pair) -> None:
+    here, there, nowhere = pair.primary.port, pair.replica.port, pair.nobody
+    assert pair.both((nowhere, here)) == here
+    assert pair.both((nowhere,)) is None
+    # Another host would say the same.
+    assert pair.both((here, there), password="wrong") is None
+    assert pair.both((nowhere, here), password="wrong") is None
+    assert pair.both((here, there), dbname="nowhere") is None
+
+    pair.primary.psql("create role idle login connection limit 0 password 'wonderland'")
+    assert pair.both((here, there), user="idle") is None
+
+    # A server that shuts down when its sessions have ended takes no others, and says that it cannot now.
+    with PlainTransport() as transport:
+        connected(transport, pair.primary.dsn_for("alice"))
+        assert pair.primary.pid is not None
+        os.kill(pair.primary.pid, signal.SIGTERM)
+        while "received smart shutdown request" not in pair.primary.log:
+            time.sleep(0.002)
+        assert "CannotConnectNow" in str(attempt(pair.parameters((here,))))
+        assert pair.both((here, there)) == there
+        assert pair.both((here,)) is None
