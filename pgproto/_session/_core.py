@@ -23,11 +23,12 @@ from pgproto._session._pipeline import Pipeline, PipelineResult
 from pgproto._session._prepare import CloseStatement, Prepare
 from pgproto._session._query import Query, Rows, all_rows, command_tag, first_row, first_value, one_row
 from pgproto._session._request import Request
+from pgproto._session._retry import Retries
 from pgproto._session._simple import Ping, Result, SimpleQuery
 from pgproto._session._statement import PreparedStatement
 from pgproto._session._tag import CommandTag
 from pgproto._session._transaction import TransactionScope
-from pgproto.errors import PostgresError
+from pgproto.errors import LocalProtocolError, PostgresError
 from pgproto.messages import NoticeResponse, ParameterStatus
 
 __all__ = ["ServerVersion", "SessionCore"]
@@ -136,6 +137,14 @@ class SessionCore:
     def transaction(self, isolation: str | None, readonly: bool, deferrable: bool) -> TransactionScope:
         """A transaction, or a savepoint in the one around the caller."""
         return TransactionScope(self.machine, isolation, readonly, deferrable)
+
+    def retries(self, retries: int) -> Retries:
+        """The attempts at a transaction of the caller's, which must not be inside of another."""
+        if lease_of_context(self.machine) is not None:
+            raise LocalProtocolError(
+                "only a whole transaction can be tried again, and this one is in another"
+            )
+        return Retries(self.machine, retries)
 
     def cursor(self, sql: str, arguments: tuple[object, ...], batch: int, row: Row) -> Cursor:
         """A portal that gives rows in batches, within a transaction."""

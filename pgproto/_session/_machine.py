@@ -261,7 +261,6 @@ class RequestMachine(Outbox):
         self._flight.clear()
         self.drop_out()
         self._fence.drop()
-        self.timers.clear()
         self.reading_paused = False
         for request in pending:
             within = in_transaction and request.lease is lease
@@ -270,8 +269,8 @@ class RequestMachine(Outbox):
             if request is first and isinstance(cause, RemoteProtocolError):
                 request.error = cause
             self._finish(request)
-        for listener in self.reports.end(cause):
-            self.stir(listener)
+        for waiting in (*self.reports.end(cause), *self.timers.clear()):
+            self.stir(waiting)
 
     def give_up_all(self, error: BaseException) -> None:
         """Nobody waits any more: what is not over comes to nothing, but what cleans up is still done."""

@@ -37,6 +37,8 @@ class Timers:
         while (when := self.next()) is not None and when <= now:
             heapq.heappop(self._heap)[3]()
 
-    def clear(self) -> None:
-        """Forget everything."""
+    def clear(self) -> list[Waitable]:
+        """Forget everything; returns the owners that are not done."""
+        owners = [owner for _, _, owner, _ in self._heap if owner is not None and not owner.done]
         self._heap.clear()
+        return owners

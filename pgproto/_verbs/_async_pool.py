@@ -6,7 +6,7 @@ blocking twin of this module is `pgproto._verbs._blocking_pool`.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -27,6 +27,7 @@ from pgproto._verbs._pooling import Member, PoolBase, Wish, Wishes, report_on
 
 __all__ = ["AsyncPool"]
 
+T = TypeVar("T")
 D = TypeVar("D", bound=AsyncPoolDriver)
 W = TypeVar("W")
 SessionT = TypeVar("SessionT", bound=AsyncSession)
@@ -65,6 +66,21 @@ class AsyncPool(AsyncUpkeep[D, W, SessionT], AsyncQueries, Generic[D, W, Session
     ) -> AbstractAsyncContextManager[AsyncTransaction]:
         """A transaction on a session of its own, to be entered with ``async with``; as a session's."""
         return self._transaction(isolation, readonly, deferrable)
+
+    async def run_transaction(
+        self,
+        function: Callable[[AsyncTransaction], Awaitable[T]],
+        *,
+        isolation: str | None = "serializable",
+        readonly: bool = False,
+        deferrable: bool = False,
+        retries: int = 5,
+    ) -> T:
+        """As a session's `run_transaction`, on a session of its own."""
+        async with self.acquire() as session:
+            return await session.run_transaction(
+                function, isolation=isolation, readonly=readonly, deferrable=deferrable, retries=retries
+            )
 
     def _connection(self) -> tuple[AsyncDriver, SessionCore, Lease | None]:
         # A one-shot request is made when there is a session for it, so until then its wish stands for it.

@@ -5,7 +5,8 @@ The blocking twin of this module is `pgproto._verbs._blocking_session`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any, TypeVar, overload
 
 from pgproto._record import Record
@@ -62,6 +63,34 @@ class AsyncSession(AsyncCopies):
         PostgreSQL documentation: "BEGIN", "SAVEPOINT".
         """
         return AsyncTransaction(self._driver, self._core, isolation, readonly, deferrable)
+
+    async def run_transaction(
+        self,
+        function: Callable[[AsyncTransaction], Awaitable[T]],
+        *,
+        isolation: str | None = "serializable",
+        readonly: bool = False,
+        deferrable: bool = False,
+        retries: int = 5,
+    ) -> T:
+        """Run ``function`` in a transaction, again if the server rolled it back for another's sake.
+
+        It is called with the transaction, which commits when it returns, and what it returns is the result.
+        After a serialization failure or a deadlock it is called again, up to ``retries`` times, with growing
+        random pauses; so it must do nothing that cannot be undone by the rollback. Any other error is
+        the outcome, a COMMIT whose answer did not come among them. PostgreSQL documentation:
+        "Serialization Failure Handling".
+        """
+        attempts = self._core.retries(retries)
+        while True:
+            try:
+                async with self.transaction(isolation, readonly, deferrable) as transaction:
+                    return await function(transaction)
+            except PostgresError as error:
+                pause = self._driver.act(partial(attempts.after, error))
+                if pause is None:
+                    raise
+            await self._driver.wait(pause)
 
     @overload
     def stream(

@@ -23,6 +23,7 @@ from pgproto.errors import Error
 
 __all__ = ["BlockingPool"]
 
+T = TypeVar("T")
 D = TypeVar("D", bound=BlockingPoolDriver)
 W = TypeVar("W")
 SessionT = TypeVar("SessionT", bound=BlockingSession)
@@ -61,6 +62,21 @@ class BlockingPool(BlockingUpkeep[D, W, SessionT], BlockingQueries, Generic[D, W
     ) -> AbstractContextManager[BlockingTransaction]:
         """A transaction on a session of its own, to be entered with ``with``; as a session's."""
         return self._transaction(isolation, readonly, deferrable)
+
+    def run_transaction(
+        self,
+        function: Callable[[BlockingTransaction], T],
+        *,
+        isolation: str | None = "serializable",
+        readonly: bool = False,
+        deferrable: bool = False,
+        retries: int = 5,
+    ) -> T:
+        """As a session's `run_transaction`, on a session of its own."""
+        with self.acquire() as session:
+            return session.run_transaction(
+                function, isolation=isolation, readonly=readonly, deferrable=deferrable, retries=retries
+            )
 
     def _connection(self) -> tuple[BlockingDriver, SessionCore, Lease | None]:
         # A one-shot request is made when there is a session for it, so until then its wish stands for it.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, TypeVar, overload
 
 from pgproto._record import Record
@@ -59,6 +60,34 @@ class BlockingSession(BlockingCopies):
         PostgreSQL documentation: "BEGIN", "SAVEPOINT".
         """
         return BlockingTransaction(self._driver, self._core, isolation, readonly, deferrable)
+
+    def run_transaction(
+        self,
+        function: Callable[[BlockingTransaction], T],
+        *,
+        isolation: str | None = "serializable",
+        readonly: bool = False,
+        deferrable: bool = False,
+        retries: int = 5,
+    ) -> T:
+        """Run ``function`` in a transaction, again if the server rolled it back for another's sake.
+
+        It is called with the transaction, which commits when it returns, and what it returns is the result.
+        After a serialization failure or a deadlock it is called again, up to ``retries`` times, with growing
+        random pauses; so it must do nothing that cannot be undone by the rollback. Any other error is
+        the outcome, a COMMIT whose answer did not come among them. PostgreSQL documentation:
+        "Serialization Failure Handling".
+        """
+        attempts = self._core.retries(retries)
+        while True:
+            try:
+                with self.transaction(isolation, readonly, deferrable) as transaction:
+                    return function(transaction)
+            except PostgresError as error:
+                pause = self._driver.act(partial(attempts.after, error))
+                if pause is None:
+                    raise
+            self._driver.wait(pause)
 
     @overload
     def stream(

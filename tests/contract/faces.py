@@ -256,6 +256,14 @@ def _show(value: object) -> Any:
     return value if twin is None else Awaited(value)
 
 
+def _plain(value: object) -> object:
+    """The value as the blocking transport is to get it: without coroutines."""
+    if not inspect.iscoroutinefunction(value):
+        return value
+    function: Callable[..., Coroutine[Any, Any, object]] = value
+    return lambda *args: _drive(function(*map(_show, args)))
+
+
 class Awaited:
     """A blocking object in the shape of its asynchronous twin."""
 
@@ -270,10 +278,10 @@ class Awaited:
         method: Callable[..., object] = value
 
         def call_now(*args: object, **options: object) -> object:
-            return _show(method(*args, **options))
+            return _show(method(*map(_plain, args), **options))
 
         async def call(*args: object, **options: object) -> object:
-            return _show(method(*args, **options))
+            return call_now(*args, **options)
 
         return call if inspect.iscoroutinefunction(getattr(self._twin, name)) else call_now
 

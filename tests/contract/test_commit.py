@@ -8,7 +8,7 @@ import pytest
 from pgproto import CommitUnknown, ConnectionLost
 from tests.contract.faces import Connect, Face
 from tests.contract.observer import Observer
-from tests.support.faulty_proxy import TO_CLIENT, TO_SERVER, FaultyProxy
+from tests.support.faulty_proxy import TO_CLIENT, TO_SERVER, Direction, FaultyProxy
 
 __all__: list[str] = []
 
@@ -27,7 +27,7 @@ create constraint trigger wait after insert on slow deferrable initially deferre
 
 @pytest.mark.parametrize("direction", [TO_SERVER, TO_CLIENT])
 async def test_the_line_breaks_in_the_midst_of_commit(
-    connect_through: Connect, proxy: FaultyProxy, observer: Observer, face: Face, direction: str
+    connect_through: Connect, proxy: FaultyProxy, observer: Observer, face: Face, direction: Direction
 ) -> None:
     token = f"{face.name} {direction}"
     observer.execute(TABLE)
