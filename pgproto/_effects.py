@@ -55,6 +55,7 @@ __all__ = [
     "KeepAlive",
     "Now",
     "OpenSocket",
+    "OpenStream",
     "PeerUser",
     "ReadFile",
     "Receive",
@@ -68,6 +69,7 @@ __all__ = [
     "TCPAddress",
     "TLSInfo",
     "UnixAddress",
+    "Warn",
 ]
 
 R = TypeVar("R")
@@ -133,6 +135,13 @@ class ReadFile(Effect["FileContents | None"]):
     path: str
 
 
+@dataclass(frozen=True, slots=True)
+class Warn(Effect[None]):
+    """Something that the user should hear about: the transport writes it to its log, as a warning."""
+
+    message: str
+
+
 # --- Time and work -----------------------------------------------------------------------------------------
 
 
@@ -178,7 +187,10 @@ class AskPassword(Effect[object]):
 
 @dataclass(frozen=True, slots=True)
 class TCPAddress:
-    """Where a server listens: a numeric address and a port."""
+    """Where a server listens: a numeric address and a port.
+
+    For `OpenStream` it is the host as the parameters have it, whatever that is.
+    """
 
     host: str
     """As text: "192.0.2.1", "2001:db8::1", "fe80::1%eth0"."""
@@ -255,6 +267,20 @@ class OpenSocket(Effect[None]):
             ]
         options.append(("IPPROTO_TCP", "TCP_USER_TIMEOUT", self.tcp_user_timeout))
         return [(level, name, value) for level, name, value in options if value is not None]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenStream(Effect[None]):
+    """A connected stream, made by the application's own `open(host, port)`, in the place of `OpenSocket`.
+
+    What it returns is awaited if it is awaitable, and used as it is: its options are its maker's. It must be
+    what the transport can work with, else that is a `ConfigError`; from then on it is the transport's, who
+    closes it. Whatever `open` raises is thrown into the flow.
+    """
+
+    open: Callable[[str, int], object]
+    host: str
+    port: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from pgproto._config import load_config
 from pgproto._connecting import connect
-from pgproto._effects import Entropy, Flow
+from pgproto._effects import Entropy, Flow, Now, Warn
 from pgproto._host import describe_host
 from pgproto._session import SessionCore
 from pgproto._session._machine import RequestMachine
@@ -22,17 +22,21 @@ def establish(
     parameters: Mapping[str, object],
     clock: Callable[[], float],
     types: TypeRegistry | None = None,
+    timeout: float | None = None,
 ) -> Flow[SessionCore]:
     """Work out the configuration, connect, and make what a transport runs a session with.
 
-    ``clock`` is the transport's; ``types`` may be shared by sessions of one database. Raises what
-    `load_config` and `connect` raise.
+    ``clock`` is the transport's; ``types`` may be shared by sessions of one database; ``timeout`` is in
+    seconds, for all of it. Raises what `load_config` and `connect` raise.
     """
+    deadline = None if timeout is None else (yield from Now()) + timeout
     host = describe_host()
     config = yield from load_config(
         dsn, parameters, host.environ, os_user=host.user, home=host.home, windows=host.windows
     )
-    established = yield from connect(config)
+    for warning in config.warnings:
+        yield from Warn(warning)
+    established = yield from connect(config, deadline=deadline)
     # Names that no other session has, not even one that a pooler shows the same server process to.
     prefix = (yield from Entropy(_NAME_BYTES)).hex()
     machine = RequestMachine(

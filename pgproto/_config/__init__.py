@@ -28,7 +28,7 @@ this differs from libpq:
 - `servicefile` is a parameter, as in libpq 19. It and this client's own parameters that are plain data may
   stand in the connection string and in service files too, where `parse_dsn` and libpq refuse them.
 - An `ssl_context` without any `sslmode` makes that `require`.
-- What libpq prints to standard error about a password file is in `Config.warnings`.
+- What libpq prints to standard error about a password file is in `Config.warnings`, for the log.
 """
 
 from __future__ import annotations

@@ -116,6 +116,8 @@ class Config:
     """Milliseconds."""
     requirepeer: str | None = None
     """The operating system's user that the server must run as, when connected over a Unix-domain socket."""
+    open_socket: Callable[[str, int], object] | None = None
+    """Called with host and port in the place of connecting to them; the result may be awaitable."""
 
     # TLS.
     sslmode: SSLMode = "prefer"

@@ -102,7 +102,7 @@ _OWN_DATA = frozenset(
 )
 """Parameters of this client only, whose values are plain data."""
 
-_OWN_OBJECTS = frozenset({"gss_context", "oauth_token", "ssl_context", "trace"})
+_OWN_OBJECTS = frozenset({"gss_context", "oauth_token", "open_socket", "ssl_context", "trace"})
 """Parameters of this client only, whose values are Python objects, which no text can give."""
 
 DSN_KEYWORDS = frozenset(KEYWORDS) | _OWN_DATA

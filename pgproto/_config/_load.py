@@ -59,11 +59,12 @@ def _build(values: Values, around: Surroundings) -> Config:
     if not user:
         raise ConfigError('no "user" was given, and the operating system has no name for its own')
     asks = callable(values.raw("password"))
+    open_socket = values.function("open_socket")
     lowest_protocol, highest_protocol = read.protocol_versions(values)
     lowest_tls, highest_tls = read.tls_versions(values)
     fewest_iterations, most_iterations = read.scram_iterations(values)
     return Config(
-        hosts=host_specs(values, unix_sockets=not around.windows),
+        hosts=host_specs(values, unix_sockets=not around.windows and open_socket is None),
         user=user,
         dbname=values.text("dbname") or user,
         password=None if asks else values.secret("password"),
@@ -85,6 +86,7 @@ def _build(values: Values, around: Surroundings) -> Config:
         keepalives_count=read.not_negative(values, "keepalives_count", 3),
         tcp_user_timeout=read.not_negative(values, "tcp_user_timeout", 60_000),
         requirepeer=values.text("requirepeer"),
+        open_socket=open_socket,
         sslmode=values.choice("sslmode", choices.SSL_MODES, "prefer"),
         sslnegotiation=values.choice("sslnegotiation", choices.SSL_NEGOTIATIONS, "postgres"),
         sslcertmode=values.choice("sslcertmode", choices.SSL_CERT_MODES, "allow"),
@@ -150,6 +152,8 @@ def _check(config: Config) -> None:
         raise ConfigError('an "ssl_context" was given, but sslmode=disable means that there is no TLS')
     if config.gssencmode == "require":
         raise ConfigError("gssencmode=require cannot be met: pgproto encrypts with TLS only")
+    if config.open_socket is not None and config.requirepeer is not None:
+        raise ConfigError("requirepeer cannot be checked on a stream that open_socket has opened")
     # Each text has a zero byte behind it; two integers stand before, and a zero byte behind them all.
     size = 9 + sum(len(text.encode()) + 1 for pair in config.startup_parameters.items() for text in pair)
     if size > _LARGEST_STARTUP_PACKET:

@@ -157,6 +157,9 @@ class _Connecting:
             raise self._attempts.summary()
 
     def _addresses(self, host: HostSpec) -> Flow[Sequence[Address]]:
+        if self._config.open_socket is not None:
+            # Names may mean something at the other end of a tunnel that they do not mean here.
+            return (TCPAddress(host.address, host.port),)
         path = host.socket_path
         if path is not None:
             return (UnixAddress(path),)
@@ -189,6 +192,8 @@ class _Connecting:
 
     def _route(self, host: HostSpec, address: Address) -> Route:
         config = self._config
+        if config.open_socket is not None:
+            return Route(address, host, open_socket=config.open_socket)
         if isinstance(address, UnixAddress):
             return Route(address, host, peer_user=config.requirepeer)
         return Route(address, host, config.keepalive, config.tcp_user_timeout or None)
@@ -273,7 +278,8 @@ class _Connecting:
 def _server_hostname(config: Config, host: HostSpec) -> str | None:
     """The name that the certificate must be for, and that SNI tells; None for neither."""
     verified = config.sslmode == "verify-full"
-    if verified and not host.host:
+    name = host.host if host.socket_path is None else ""
+    if verified and not name:
         raise ConfigError(f"sslmode=verify-full needs a host name for the certificate; {host} has none")
     if not config.sslsni:
         if verified:
@@ -281,7 +287,7 @@ def _server_hostname(config: Config, host: HostSpec) -> str | None:
                 "sslsni=0 and sslmode=verify-full do not go together in Python: one name is for both"
             )
         return None
-    return host.host or None
+    return name or None
 
 
 def _channel(route: Route, tls: TLSInfo | None) -> Channel:

@@ -26,6 +26,7 @@ PostgreSQL documentation: "SSL Session Encryption", "Protection Provided in Diff
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable
 from typing import Final
 
 from pgproto import messages
@@ -34,13 +35,22 @@ from pgproto._connecting._link import Link, on_socket
 from pgproto._effects import (
     Flow,
     OpenSocket,
+    OpenStream,
     PeerUser,
     StartTLS,
+    TCPAddress,
     TLSInfo,
     UnixAddress,
 )
 from pgproto._tls import ALPN
-from pgproto.errors import AuthenticationError, ConnectionLost, InvalidPassword, PostgresError, TLSError
+from pgproto.errors import (
+    AuthenticationError,
+    ConnectionLost,
+    Error,
+    InvalidPassword,
+    PostgresError,
+    TLSError,
+)
 
 __all__ = ["LADDER", "Encryption", "handshake", "negotiate", "open_socket", "worth_the_next_rung"]
 
@@ -75,6 +85,9 @@ def worth_the_next_rung(tried: Encryption, error: Exception) -> bool:
 
 def open_socket(route: Route) -> Flow[None]:
     """Connect to the server's address, and make sure of its user if that was asked for."""
+    if route.open_socket is not None:
+        yield from _open_stream(route, route.open_socket)
+        return
     yield from on_socket(
         OpenSocket(route.address, route.keepalive, route.tcp_user_timeout), f"connecting to {route.address}"
     )
@@ -84,6 +97,21 @@ def open_socket(route: Route) -> Flow[None]:
             raise AuthenticationError(
                 f"the server runs as user {user!r}, and requirepeer={route.peer_user!r} does not allow that"
             )
+
+
+def _open_stream(route: Route, open_socket: Callable[[str, int], object]) -> Flow[None]:
+    assert isinstance(route.address, TCPAddress), "the application's function takes a host and a port"
+    effect = OpenStream(open_socket, route.address.host, route.address.port)
+    try:
+        yield from on_socket(effect, f"opening a stream to {route.address}")
+    except Error:
+        raise
+    except Exception as error:
+        # Libraries for tunnels and proxies have errors of their own, which are no OSErrors.
+        raise ConnectionLost(
+            f"failed while opening a stream to {route.address}: {type(error).__name__}: {error}",
+            outcome="not_sent",
+        ) from error
 
 
 def negotiate(link: Link, encryption: Encryption) -> Flow[bool]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from pgproto._auth import AuthenticationOutcome
@@ -29,6 +30,8 @@ class Route:
     server_hostname: str | None = None
     """The name for the certificate and for SNI."""
     direct_tls: bool = False
+    open_socket: Callable[[str, int], object] | None = None
+    """The application's own way to the address; None for an ordinary socket."""
 
 
 @dataclass(frozen=True, slots=True)

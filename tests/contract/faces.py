@@ -226,7 +226,7 @@ class BlockingFace(Face):
 
     @asynccontextmanager
     async def connect(self, dsn: str | None = None, /, **parameters: object) -> AsyncGenerator[Session, None]:
-        with pgproto_blocking.connect(dsn, **parameters) as session:
+        with pgproto_blocking.connect(dsn, **cast("Any", parameters)) as session:
             yield cast("Session", Awaited(session))
 
     @asynccontextmanager

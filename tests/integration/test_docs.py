@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 
 from pgproto import DivisionByZero
 from tests.support.servers import Server
@@ -17,15 +19,27 @@ __all__: list[str] = []
 DOCS = Path(__file__).parents[2] / "docs"
 
 
-def test_the_tiny_client_answers_queries(postgres: Server) -> None:
-    text = (DOCS / "write-your-own-driver.md").read_text()
-    (program,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+def programs(name: str) -> dict[str, Any]:
+    """The names that the page's programs define, run one after the other."""
     names: dict[str, Any] = {}
-    exec(compile(program, "write-your-own-driver.md", "exec"), names)
-    make: Callable[[str, str], Any] = names["TinyClient"]
+    for program in re.findall(r"```python\n(.*?)```", (DOCS / name).read_text(), re.DOTALL):
+        exec(compile(program, name, "exec"), names)
+    return names
+
+
+def test_the_tiny_client_answers_queries(postgres: Server) -> None:
+    make: Callable[[str, str], Any] = programs("write-your-own-driver.md")["TinyClient"]
     client = make(f"{postgres.socket_dir}/.s.PGSQL.{postgres.port}", "postgres")
     assert client.query("select 1, null union all select 2, 'b'") == [(b"1", None), (b"2", b"b")]
     with pytest.raises(DivisionByZero):
         client.query("select 1/0")
     assert client.query("select 3") == [(b"3",)]
     client.close()
+
+
+def test_streams_that_an_application_opens(postgres: Server) -> None:
+    names = programs("custom-transports.md")
+    dsn = postgres.dsn_for("alice")
+    assert names["on_threads"](dsn) == "alice"
+    assert trio.run(names["on_trio"], dsn) == "alice"
+    assert asyncio.run(names["on_asyncio"](dsn, asyncio.open_connection)) == "alice"

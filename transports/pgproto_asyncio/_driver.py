@@ -21,6 +21,7 @@ from pgproto._connecting import cancel
 from pgproto._host import PEER_CREDENTIALS_SIZE, peer_user, read_file
 from pgproto._session import Goodbye, Lease, Request, RequestMachine, SessionCore, Waitable
 from pgproto.errors import Error, RemoteProtocolError
+from pgproto_asyncio._opening import open_socket, open_stream
 
 __all__ = ["Driver"]
 
@@ -94,6 +95,8 @@ class Driver(asyncio.Protocol):
                 return os.urandom(effect.size)
             case effects.ReadFile():
                 return await self._loop.run_in_executor(None, read_file, effect.path)
+            case effects.Warn():
+                logger.warning("%s", effect.message)
             case effects.RunInThread():
                 return await self._loop.run_in_executor(None, effect.work)
             case effects.AskPassword():
@@ -103,7 +106,11 @@ class Driver(asyncio.Protocol):
                 found = await self._loop.getaddrinfo(effect.host, effect.port, type=socket.SOCK_STREAM)
                 return tuple([effects.TCPAddress(str(each[4][0]), effect.port) for each in found])
             case effects.OpenSocket():
-                await self._open(effect)
+                self._begin()
+                await open_socket(self, effect)
+            case effects.OpenStream():
+                self._begin()
+                await open_stream(self, effect)
             case effects.PeerUser():
                 opened = self._expect_transport().get_extra_info("socket")
                 return peer_user(
@@ -121,20 +128,10 @@ class Driver(asyncio.Protocol):
                 raise TypeError(f"{effect!r} is no effect that a transport knows")
         return None
 
-    async def _open(self, effect: effects.OpenSocket) -> None:
+    def _begin(self) -> None:
         self._received.clear()
         self._ended, self._lost = False, None
         self._closed = self._loop.create_future()
-        address = effect.address
-        if isinstance(address, effects.UnixAddress):
-            path = "\0" + address.path[1:] if address.path.startswith("@") else address.path
-            await self._loop.create_unix_connection(lambda: self, path)
-        else:
-            await self._loop.create_connection(lambda: self, address.host, address.port)
-        opened = self._expect_transport().get_extra_info("socket")
-        for level, name, value in effect.socket_options():
-            if hasattr(socket, name):
-                opened.setsockopt(getattr(socket, level), getattr(socket, name), value)
 
     def _expect_transport(self) -> asyncio.Transport:
         if self._transport is None:

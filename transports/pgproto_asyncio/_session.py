@@ -46,15 +46,23 @@ class connect:  # it is called like the function that it stands for
             ...
         session = await connect("postgresql://alice@db.example/app")
 
+    ``timeout`` is in seconds, for all of it; the parameter ``connect_timeout`` is for each address that is
+    tried. ``open_socket(host, port)``, a function of yours that may be a coroutine function, takes the place
+    of looking a host up and connecting to it: it returns a connected `socket.socket`, such as the end of a
+    tunnel. Cancel requests use it too.
+
     Raises `pgproto.ConfigError`, `pgproto.TLSError`, `pgproto.AuthenticationError`,
     `pgproto.ConnectionLost` if no server could be reached, or the `pgproto.PostgresError` with which the
     server refused.
     """
 
-    __slots__ = ("_dsn", "_parameters", "_session")
+    __slots__ = ("_dsn", "_parameters", "_session", "_timeout")
 
-    def __init__(self, dsn: str | None = None, /, **parameters: object) -> None:
+    def __init__(
+        self, dsn: str | None = None, /, *, timeout: float | None = None, **parameters: object
+    ) -> None:
         self._dsn = dsn
+        self._timeout = timeout
         self._parameters = parameters
         self._session: Session | None = None
 
@@ -73,6 +81,6 @@ class connect:  # it is called like the function that it stands for
 
     async def _connect(self) -> Session:
         driver = Driver()
-        core = await driver.run(establish(self._dsn, self._parameters, driver.clock))
+        core = await driver.run(establish(self._dsn, self._parameters, driver.clock, timeout=self._timeout))
         driver.attach(core)
         return Session(driver, core)

@@ -83,6 +83,8 @@ class Driver:
                 return os.urandom(effect.size)
             case effects.ReadFile():
                 return read_file(effect.path)
+            case effects.Warn():
+                logger.warning("%s", effect.message)
             case effects.RunInThread():
                 return effect.work()
             case effects.AskPassword():
@@ -95,6 +97,8 @@ class Driver:
                 return tuple([effects.TCPAddress(str(each[4][0]), effect.port) for each in found])
             case effects.OpenSocket():
                 self._wire.open(effect)
+            case effects.OpenStream():
+                self._wire.open_stream(effect)
             case effects.PeerUser():
                 opened = self._wire.expect()
                 return peer_user(

@@ -44,7 +44,7 @@ class Session(BlockingSession):
         self._socket.abort()
 
 
-def connect(dsn: str | None = None, /, **parameters: object) -> Session:
+def connect(dsn: str | None = None, /, *, timeout: float | None = None, **parameters: object) -> Session:
     """Connect to PostgreSQL.
 
     ``dsn`` is a URI or a string of ``key=value`` pairs as libpq takes them; every parameter can also be a
@@ -54,11 +54,16 @@ def connect(dsn: str | None = None, /, **parameters: object) -> Session:
         with connect("postgresql://alice@db.example/app") as session:
             ...
 
+    ``timeout`` is in seconds, for all of it; the parameter ``connect_timeout`` is for each address that is
+    tried. ``open_socket(host, port)``, a function of yours, takes the place of looking a host up and
+    connecting to it: it returns a connected `socket.socket`, such as the end of a tunnel. Cancel requests
+    use it too, and threads of their own may call it.
+
     Raises `pgproto.ConfigError`, `pgproto.TLSError`, `pgproto.AuthenticationError`,
     `pgproto.ConnectionLost` if no server could be reached, or the `pgproto.PostgresError` with which the
     server refused.
     """
     driver = Driver()
-    core = driver.run(establish(dsn, parameters, driver.clock))
+    core = driver.run(establish(dsn, parameters, driver.clock, timeout=timeout))
     driver.attach(core)
     return Session(driver, core)

@@ -9,11 +9,17 @@ import socket
 import ssl
 import threading
 import time
-from typing import Any, Final, cast
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextvars import copy_context
+from typing import Any, Final, TypeVar, cast
 
 from pgproto import _effects as effects
+from pgproto.errors import ConfigError
 
 __all__ = ["CHUNK", "Wire"]
+
+T = TypeVar("T")
 
 _READ: Final = selectors.EVENT_READ
 _WRITE: Final = selectors.EVENT_WRITE
@@ -57,13 +63,27 @@ class Wire:
         self._socket = opened
         opened.settimeout(self._remaining())
         opened.connect(target)
-        opened.setblocking(False)
+        self._begin(opened)
         for level, name, value in effect.socket_options():
             if hasattr(socket, name):
                 opened.setsockopt(getattr(socket, level), getattr(socket, name), value)
-        self._selector = selectors.DefaultSelector()
-        self._selector.register(opened, _READ)
-        self._watched = _READ
+
+    def open_stream(self, effect: effects.OpenStream) -> None:
+        """Use the socket that the application has connected."""
+        opened = self._in_time(
+            lambda: effect.open(effect.host, effect.port), "open_socket took too long", _close_if_possible
+        )
+        if not isinstance(opened, socket.socket):
+            raise ConfigError(
+                f"open_socket returned an object of type {type(opened).__name__}; "
+                f"in a blocking session it must be a connected socket.socket"
+            )
+        self._begin(opened)
+
+    def _begin(self, opened: socket.socket) -> None:
+        self._socket = opened
+        opened.setblocking(False)
+        self._selector_for(opened)
 
     def start_tls(self, effect: effects.StartTLS) -> effects.TLSInfo:
         from pgproto._tls import describe
@@ -185,23 +205,43 @@ class Wire:
             opened.close()
 
     def resolve(self, host: str, port: int) -> list[Any]:
-        # The system's resolver knows no deadline, so a thread waits for it and is left behind if it must be.
-        answers: list[list[Any] | OSError] = []
+        """The addresses of a host name, as `socket.getaddrinfo` has them."""
+        late = f"the address of {host} was not found in time"
+        return self._in_time(lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM), late)
 
-        def ask() -> None:
+    def _in_time(self, work: Callable[[], T], late: str, discard: Callable[[T], object] | None = None) -> T:
+        """What ``work()`` returns. What comes too late is given to ``discard``.
+
+        It may know of no deadline, so a thread waits for it, and is left behind if it must be.
+        """
+        remaining = self._remaining()
+        outcome: Future[T] = Future()
+
+        def attempt() -> None:
             try:
-                answers.append(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
-            except OSError as error:
-                answers.append(error)
+                result = work()
+            except BaseException as error:
+                if outcome.set_running_or_notify_cancel():
+                    outcome.set_exception(error)
+                return
+            if outcome.set_running_or_notify_cancel():
+                outcome.set_result(result)
+            elif discard is not None:
+                discard(result)
 
-        thread = threading.Thread(target=ask, name="pgproto-resolve", daemon=True)
+        thread = threading.Thread(
+            target=copy_context().run, args=(attempt,), name="pgproto-open", daemon=True
+        )
         thread.start()
-        thread.join(self._remaining())
-        if not answers:
-            raise TimeoutError(f"the address of {host} was not found in time")
-        if isinstance(answers[0], OSError):
-            raise answers[0]
-        return answers[0]
+        try:
+            thread.join(remaining)
+        except BaseException:
+            if not outcome.cancel() and discard is not None and outcome.exception() is None:
+                discard(outcome.result())
+            raise
+        if outcome.cancel():
+            raise TimeoutError(late)
+        return outcome.result()
 
     def _remaining(self) -> float | None:
         deadline = self.latest if self.deadline is None else min(self.deadline, self.latest)
@@ -211,3 +251,8 @@ class Wire:
         if remaining <= 0:
             raise TimeoutError("the connection was not established in time")
         return remaining
+
+
+def _close_if_possible(opened: object) -> None:
+    if isinstance(opened, socket.socket):
+        opened.close()

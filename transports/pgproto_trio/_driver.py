@@ -13,9 +13,8 @@ import logging
 import math
 import os
 import socket
-import ssl
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
 import trio
 
@@ -24,6 +23,7 @@ from pgproto._connecting import cancel
 from pgproto._host import PEER_CREDENTIALS_SIZE, peer_user, read_file
 from pgproto._session import Goodbye, Lease, Request, RequestMachine, SessionCore, Waitable
 from pgproto.errors import Error
+from pgproto_trio._wire import Wire
 
 __all__ = ["Driver"]
 
@@ -32,8 +32,6 @@ logger = logging.getLogger("pgproto")
 R = TypeVar("R")
 
 _CHUNK = 256 * 1024
-_FILES = os.name == "posix"
-"""Whether a socket is a file."""
 
 
 class Driver:
@@ -45,8 +43,7 @@ class Driver:
         self._machine: RequestMachine | None = None
         self._nursery: trio.Nursery | None = None
         self._readable = trio.Event()
-        self._socket: trio.socket.SocketType | None = None
-        self._stream: trio.SocketStream | trio.SSLStream[trio.SocketStream] | None = None
+        self._wire = Wire()
         self._scope = trio.CancelScope(shield=True)
         self._writable = trio.Event()
         self._writing = False
@@ -80,7 +77,7 @@ class Driver:
                         result = await self._perform(effect)
                 except trio.TooSlowError:
                     error = TimeoutError("the connection was not established in time")
-                except trio.BrokenResourceError as failure:
+                except (trio.BrokenResourceError, trio.ClosedResourceError) as failure:
                     error = (
                         failure.__cause__ if isinstance(failure.__cause__, OSError) else OSError(str(failure))
                     )
@@ -101,6 +98,8 @@ class Driver:
                 return os.urandom(effect.size)
             case effects.ReadFile():
                 return await trio.to_thread.run_sync(read_file, effect.path)
+            case effects.Warn():
+                logger.warning("%s", effect.message)
             case effects.RunInThread():
                 return await trio.to_thread.run_sync(effect.work, abandon_on_cancel=True)
             case effects.AskPassword():
@@ -110,64 +109,27 @@ class Driver:
                 found = await trio.socket.getaddrinfo(effect.host, effect.port, type=socket.SOCK_STREAM)
                 return tuple([effects.TCPAddress(str(each[4][0]), effect.port) for each in found])
             case effects.OpenSocket():
-                await self._open(effect)
+                await self._wire.open_socket(effect)
+            case effects.OpenStream():
+                await self._wire.open_stream(effect)
             case effects.PeerUser():
-                opened = cast("trio.SocketStream", self._expect_stream())
                 return peer_user(
-                    opened.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, PEER_CREDENTIALS_SIZE)
+                    self._wire.socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, PEER_CREDENTIALS_SIZE)
                 )
             case effects.Send():
-                await self._expect_stream().send_all(effect.data)
+                await self._wire.expect().send_all(effect.data)
             case effects.Receive():
-                return bytes(await self._expect_stream().receive_some(effect.limit or _CHUNK))
+                return bytes(await self._wire.expect().receive_some(effect.limit or _CHUNK))
             case effects.StartTLS():
-                return await self._start_tls(effect)
+                return await self._wire.start_tls(effect)
             case effects.CloseSocket():
                 self._close_socket()
             case _:
                 raise TypeError(f"{effect!r} is no effect that a transport knows")
         return None
 
-    async def _open(self, effect: effects.OpenSocket) -> None:
-        # By trio's own functions: tests can put another network behind them.
-        address = effect.address
-        if isinstance(address, effects.UnixAddress):
-            opened = trio.socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            target: Any = "\0" + address.path[1:] if address.path.startswith("@") else address.path
-        else:
-            found = await trio.socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
-            family, kind, protocol, _, target = found[0]
-            opened = trio.socket.socket(family, kind, protocol)
-        self._socket = opened
-        await opened.connect(target)
-        self._stream = trio.SocketStream(opened)
-        for level, name, value in effect.socket_options():
-            if hasattr(socket, name):
-                opened.setsockopt(getattr(socket, level), getattr(socket, name), value)
-
-    async def _start_tls(self, effect: effects.StartTLS) -> effects.TLSInfo:
-        from pgproto._tls import describe
-
-        secured = trio.SSLStream(
-            cast("trio.SocketStream", self._expect_stream()),
-            cast("ssl.SSLContext", effect.context),
-            server_hostname=effect.server_hostname,
-            https_compatible=True,
-        )
-        self._stream = secured
-        await secured.do_handshake()
-        return describe(cast("Any", secured))
-
-    def _expect_stream(self) -> trio.SocketStream | trio.SSLStream[trio.SocketStream]:
-        if self._stream is None:
-            raise ConnectionResetError("the connection is closed")
-        return self._stream
-
     def _close_socket(self) -> None:
-        self._stream = None
-        opened, self._socket = self._socket, None
-        if opened is not None:
-            opened.close()
+        self._wire.close()
         self._ended.set()
 
     # The session.
@@ -189,8 +151,8 @@ class Driver:
 
     async def _read(self, machine: RequestMachine) -> None:
         try:
-            while self._stream is not None:
-                machine.receive_data(bytes(await self._stream.receive_some(_CHUNK)))
+            while self._wire.stream is not None:
+                machine.receive_data(bytes(await self._wire.stream.receive_some(_CHUNK)))
                 self._flush()
                 if machine.reading_paused:
                     self._readable = trio.Event()
@@ -204,11 +166,11 @@ class Driver:
             while True:
                 await self._writable.wait()
                 self._writing = True
-                while self._stream is not None and (data := self._outgoing or machine.data_to_send()):
+                while self._wire.stream is not None and (data := self._outgoing or machine.data_to_send()):
                     self._outgoing = b""
                     # Who wrote this may write on; and who was refused in making it is to hear of it.
                     self._wake(machine)
-                    await self._stream.send_all(data)
+                    await self._wire.stream.send_all(data)
                 self._wake(machine)
                 self._writing = False
                 self._writable = trio.Event()
@@ -266,7 +228,7 @@ class Driver:
 
     def fileno(self) -> int:
         """The number of the socket; -1 if there is none."""
-        return -1 if self._socket is None else self._socket.fileno()
+        return self._wire.fileno()
 
     def leave(self, request: Request[object]) -> None:
         """The caller waits for the request no more."""
@@ -339,9 +301,9 @@ class Driver:
 
     def _write_now(self, machine: RequestMachine) -> None:
         """Write without waiting if nobody else is writing; the writer does what is left."""
-        if self._writing or self._writable.is_set() or self._stream is None or not machine.wants_to_send:
+        if self._writing or self._writable.is_set() or self._wire.stream is None or not machine.wants_to_send:
             return
-        plain = self._plain_socket()
+        plain = self._wire.plain_socket()
         if machine.in_flight or plain < 0:
             self._writable.set()
             return
@@ -358,19 +320,15 @@ class Driver:
 
     def _hear_out(self, machine: RequestMachine) -> None:
         """Writing has failed; what the server said before it hung up tells why."""
-        plain = self._plain_socket()
+        plain = self._wire.plain_socket()
         if plain < 0:
             return
         with contextlib.suppress(OSError):
             while data := os.read(plain, _CHUNK):
                 machine.receive_data(data)
 
-    def _plain_socket(self) -> int:
-        """The socket's number, if it can be written and read like a file; -1 if not, as under TLS."""
-        return self.fileno() if _FILES and isinstance(self._stream, trio.SocketStream) else -1
-
     def _end_if_failed(self, machine: RequestMachine) -> None:
-        if machine.failure is not None and self._socket is not None:
+        if machine.failure is not None and self._wire.stream is not None:
             logger.info("session %s: ended: %s", machine.process_id, machine.failure)
             self._close_socket()
 

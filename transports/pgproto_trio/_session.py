@@ -39,7 +39,9 @@ class Session(AsyncSession):
 
 
 @asynccontextmanager
-async def connect(dsn: str | None = None, /, **parameters: object) -> AsyncGenerator[Session, None]:
+async def connect(
+    dsn: str | None = None, /, *, timeout: float | None = None, **parameters: object
+) -> AsyncGenerator[Session, None]:
     """Connect to PostgreSQL, for the time of an ``async with`` block.
 
     ``dsn`` is a URI or a string of ``key=value`` pairs as libpq takes them; every parameter can also be a
@@ -48,12 +50,17 @@ async def connect(dsn: str | None = None, /, **parameters: object) -> AsyncGener
         async with connect("postgresql://alice@db.example/app") as session:
             ...
 
+    ``timeout`` is in seconds, for all of it; the parameter ``connect_timeout`` is for each address that is
+    tried. ``open_socket(host, port)``, a function of yours that may be a coroutine function, takes the place
+    of looking a host up and connecting to it: it returns a `trio.abc.Stream`, such as the end of a
+    tunnel. Cancel requests use it too.
+
     Raises `pgproto.ConfigError`, `pgproto.TLSError`, `pgproto.AuthenticationError`,
     `pgproto.ConnectionLost` if no server could be reached, or the `pgproto.PostgresError` with which the
     server refused.
     """
     driver = Driver()
-    core = await driver.run(establish(dsn, parameters, driver.clock))
+    core = await driver.run(establish(dsn, parameters, driver.clock, timeout=timeout))
     # What the block raises must not come out wrapped into a group with what the driver's tasks do.
     error: BaseException | None = None
     async with trio.open_nursery() as nursery:
