@@ -118,7 +118,8 @@ class _Connecting:
         return None
 
     def _try_address(self, host: HostSpec, address: Address, wanted: Wanted) -> Flow[Established | Next]:
-        where = str(host) if str(host) == str(address) else f"{host} ({address})"
+        resolved = host.hostaddr is None and str(host) != str(address)
+        where = f"{host} ({address})" if resolved else str(host)
         try:
             established, link, session = yield from self._climb(self._route(host, address))
             reason = yield from self._refused(link, session, wanted)

@@ -15,7 +15,7 @@ from contextvars import copy_context
 from typing import Any, Final, TypeVar, cast
 
 from pgproto import _effects as effects
-from pgproto.errors import ConfigError
+from pgproto.errors import ConfigError, RemoteProtocolError
 
 __all__ = ["CHUNK", "Wire"]
 
@@ -89,6 +89,10 @@ class Wire:
         from pgproto._tls import describe
 
         plain = self.expect()
+        # In TLS the client speaks first: what has come already is not from the other end of it.
+        with contextlib.suppress(BlockingIOError):
+            if plain.recv(1, socket.MSG_PEEK):
+                raise RemoteProtocolError("unencrypted bytes arrived before the TLS handshake")
         self._selector_for(None)
         context = cast("ssl.SSLContext", effect.context)
         secured = context.wrap_socket(

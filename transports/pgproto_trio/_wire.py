@@ -12,7 +12,7 @@ from typing import Any, TypeAlias, cast
 import trio
 
 from pgproto import _effects as effects
-from pgproto.errors import ConfigError
+from pgproto.errors import ConfigError, RemoteProtocolError
 
 __all__ = ["Stream", "Wire"]
 
@@ -70,6 +70,9 @@ class Wire:
         """Shake hands, and speak through TLS from then on."""
         from pgproto._tls import describe
 
+        # In TLS the client speaks first: what has come already is not from the other end of it.
+        if self._socket and self._socket.is_readable() and await self._socket.recv(1, socket.MSG_PEEK):
+            raise RemoteProtocolError("unencrypted bytes arrived before the TLS handshake")
         secured = trio.SSLStream(
             self.expect(),
             cast("ssl.SSLContext", effect.context),

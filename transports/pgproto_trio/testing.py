@@ -155,6 +155,10 @@ class VirtualSocket(trio.socket.SocketType):
             self._sockets.happened()
         return data
 
+    def is_readable(self) -> bool:
+        """False, for here one learns only by receiving."""
+        return False
+
     def shutdown(self, flag: int) -> None:
         """Close."""
         self.close()

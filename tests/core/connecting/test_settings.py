@@ -147,3 +147,14 @@ def test_no_password_in_an_error() -> None:
     error = refused(server, InvalidPassword, password=Secret("canary").reveal())
     seen = "".join([repr(error), str(error), *getattr(error, "__notes__", [])])
     assert "canary" not in seen
+
+
+def test_an_error_names_the_place_once() -> None:
+    for params, place in (
+        ({"hostaddr": "192.0.2.1", "host": "db.example"}, "192.0.2.1:5432 (db.example)"),
+        ({"host": "192.0.2.1"}, "192.0.2.1:5432"),
+        ({"host": "db.example"}, "db.example:5432 (192.0.2.1:5432)"),
+    ):
+        world = World({HERE: Server(password="pencil")}, names={"db.example": ("192.0.2.1",)})
+        failed = failure(world, config(sslmode="disable", password="eraser", **params), InvalidPassword)
+        assert failed.__notes__ == [f"while connecting to {place}"]
