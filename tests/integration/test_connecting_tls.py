@@ -7,18 +7,28 @@ import shutil
 import ssl
 import subprocess
 from collections.abc import Iterator
+from functools import partial
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
+from cryptography.x509 import DNSName, GeneralName, IPAddress
 
 from pgproto._connecting import connect
 from pgproto.errors import AuthenticationError, ConfigError, ConnectionLost, TLSError
-from tests.support.certificates import KEY_PASSWORD, Certificates, certificate_without_a_hash
+from tests.support.certificates import (
+    KEY_PASSWORD,
+    Certificates,
+    certificate_for,
+    certificate_without_a_hash,
+)
 from tests.support.flows import PlainTransport, configure, connected
+from tests.support.impostor import greeter
 from tests.support.landings import address, attempt, attempt_by_libpq, sleep_and_cancel
 from tests.support.libpq import Landing
 from tests.support.servers import Server
 
+LOOPBACK = ip_address("127.0.0.1")
 MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 
 
@@ -119,6 +129,71 @@ def test_versions(tls_postgres: Server, transport: PlainTransport, version: str)
         newest = "TLSv1.3" if bound == "ssl_min_protocol_version" else version
         assert session.tls.version == newest
         transport.close()
+
+
+NAMES: list[tuple[str, bool | None, str, list[GeneralName]]] = [
+    ("db.example", True, "db.example", []),
+    ("DB.example", True, "nobody", [DNSName("db.EXAMPLE")]),
+    ("db.example", False, "db.example", [DNSName("other.example")]),
+    ("db.example", True, "db.example", [IPAddress(LOOPBACK)]),
+    ("db.example.com", True, "nobody", [DNSName("*.example.com")]),
+    ("a.db.example.com", False, "nobody", [DNSName("*.example.com")]),
+    ("db.example.com", False, "nobody", [DNSName("d*.example.com")]),
+    ("127.0.0.1", True, "nobody", [IPAddress(LOOPBACK)]),
+    # libpq takes these two, and we do not.
+    ("db.example", None, "nobody", [DNSName("*.example")]),
+    ("127.0.0.1", None, "127.0.0.1", []),
+]
+"""The host, whether it is accepted, and whom the certificate is for."""
+
+
+def test_names(own_postgres: Server, tmp_path: Path) -> None:
+    root = tmp_path / "root.crt"
+    for host, accepted, common_name, alternatives in NAMES:
+        files = certificate_for(common_name, *alternatives)
+        own_postgres.set_tls(files)
+        root.write_bytes(files.certificate)
+        parameters = address(own_postgres, host=host, sslmode="verify-full", sslrootcert=str(root))
+        if accepted is None:
+            assert "mismatch" in str(attempt(parameters))
+            assert isinstance(attempt_by_libpq(own_postgres.major, parameters), Landing)
+        else:
+            assert (both(own_postgres.major, parameters) is not None) is accepted, (host, common_name)
+
+
+def test_the_name_that_is_told_in_the_clear(certificates: Certificates) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificates.path("server.crt"), certificates.path("server.key"))
+    common = {"hostaddr": "127.0.0.1", "user": "alice", "sslmode": "require"}
+    with greeter(context) as seen:
+        for more, told in (
+            ({"host": "db.example"}, "db.example"),
+            ({"host": "127.0.0.1"}, None),
+            ({}, None),
+            ({"host": "db.example", "sslsni": "0"}, None),
+        ):
+            parameters = {**common, "port": str(seen.port), **more}
+            for way in (attempt, partial(attempt_by_libpq, 18)):
+                seen.server_name = "nothing"
+                assert isinstance(way(parameters), str)
+                assert seen.server_name == told, (parameters, way)
+
+
+@pytest.mark.parametrize(
+    ("spoken", "negotiation"), [([], "direct"), (["h2"], "direct"), (["h2"], "postgres")]
+)
+def test_tls_to_something_else(certificates: Certificates, spoken: list[str], negotiation: str) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificates.path("server.crt"), certificates.path("server.key"))
+    if spoken:
+        context.set_alpn_protocols(spoken)
+    with greeter(context) as seen:
+        parameters = {"host": "127.0.0.1", "port": str(seen.port), "user": "alice", "sslmode": "require"}
+        found = attempt({**parameters, "sslnegotiation": negotiation})
+    if negotiation == "direct":
+        assert "ALPN" in str(found)
+    else:
+        assert "closed" in str(found)
 
 
 def test_channel_binding(tls_postgres: Server, transport: PlainTransport) -> None:

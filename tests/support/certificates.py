@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import trustme
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ed25519
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
@@ -21,7 +22,7 @@ from cryptography.x509.oid import NameOID
 
 from tests.support.clusters import TLSFiles
 
-__all__ = ["KEY_PASSWORD", "NAME", "Certificates", "certificate_without_a_hash"]
+__all__ = ["KEY_PASSWORD", "NAME", "Certificates", "certificate_for", "certificate_without_a_hash"]
 
 NAME: Final = "db.example"
 """Whom the server's certificate is for."""
@@ -118,13 +119,24 @@ def _revocations(authority: Any, *certificates: bytes) -> bytes:
 
 
 def certificate_without_a_hash() -> TLSFiles:
-    """An Ed25519 certificate, which signs itself."""
-    key = ed25519.Ed25519PrivateKey.generate()
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, NAME)])
+    """An Ed25519 certificate."""
+    return _self_signed(ed25519.Ed25519PrivateKey.generate(), None, NAME, ())
+
+
+def certificate_for(common_name: str, *alternatives: x509.GeneralName) -> TLSFiles:
+    """A certificate with these names, and its own authority."""
+    return _self_signed(ec.generate_private_key(ec.SECP256R1()), hashes.SHA256(), common_name, alternatives)
+
+
+def _self_signed(
+    key: Any, algorithm: hashes.SHA256 | None, common_name: str, alternatives: Sequence[x509.GeneralName]
+) -> TLSFiles:
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
     now = datetime.datetime.now(datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder(name, name, key.public_key(), 1, now, now + datetime.timedelta(days=1))
-        .sign(key, None)
-        .public_bytes(Encoding.PEM)
-    )
+    day = datetime.timedelta(days=1)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), 1, now - day, now + day)
+    builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+    if alternatives:
+        builder = builder.add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
+    certificate = builder.sign(key, algorithm).public_bytes(Encoding.PEM)
     return TLSFiles(certificate, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))

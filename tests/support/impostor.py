@@ -1,17 +1,19 @@
-"""Somebody in a server's place, who answers whatever is asked first with bytes of our choice, and listens."""
+"""Somebody in a server's place: one who lies, and one who only wants to know how he is greeted."""
 
 from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-__all__ = ["Impostor", "impostor"]
+__all__ = ["Greeting", "Impostor", "greeter", "impostor"]
 
 _PATIENCE = 10.0
+_CLIENT_HELLO = b"\x16"
 
 
 @dataclass
@@ -27,32 +29,75 @@ class Impostor:
 
 @contextmanager
 def impostor(answer: bytes) -> Generator[Impostor, None, None]:
-    """Listen on the loopback interface; everything is seen when the block has ended."""
+    """Answer whatever is asked first with these bytes, and listen; all is seen when the block has ended."""
+
+    def serve(client: socket.socket) -> None:
+        seen.asked.append(_question(client))
+        seen.told.append(_converse(client, answer))
+
+    with _listening(serve) as port:
+        seen = Impostor(port)
+        yield seen
+
+
+@dataclass
+class Greeting:
+    """The last one."""
+
+    port: int
+    server_name: str | None = None
+    """SNI."""
+
+
+@contextmanager
+def greeter(context: ssl.SSLContext) -> Generator[Greeting, None, None]:
+    """Agree to TLS, shake hands, and hang up."""
+
+    def serve(client: socket.socket) -> None:
+        seen.server_name = None
+        if client.recv(1, socket.MSG_PEEK) != _CLIENT_HELLO:
+            _question(client)
+            client.sendall(b"S")
+        with contextlib.suppress(OSError), context.wrap_socket(client, server_side=True) as secured:
+            secured.recv(1)
+
+    def note(_: object, server_name: str | None, __: object) -> None:
+        seen.server_name = server_name
+
+    context.sni_callback = note
+    with _listening(serve) as port:
+        seen = Greeting(port)
+        yield seen
+
+
+@contextmanager
+def _listening(serve: Callable[[socket.socket], None]) -> Generator[int, None, None]:
+    def accept() -> None:
+        while True:
+            try:
+                client, _ = listener.accept()
+            except OSError:
+                return
+            with client:
+                client.settimeout(_PATIENCE)
+                serve(client)
+
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        seen = Impostor(listener.getsockname()[1])
-        thread = threading.Thread(target=_serve, args=(listener, answer, seen))
+        thread = threading.Thread(target=accept)
         thread.start()
         try:
-            yield seen
+            yield listener.getsockname()[1]
         finally:
             # Ends the wait for the next connection.
             listener.shutdown(socket.SHUT_RDWR)
             thread.join(_PATIENCE)
 
 
-def _serve(listener: socket.socket, answer: bytes, seen: Impostor) -> None:
-    while True:
-        try:
-            client, _ = listener.accept()
-        except OSError:
-            return
-        with client:
-            client.settimeout(_PATIENCE)
-            question = b""
-            while len(question) < 8 and (more := client.recv(8 - len(question))):
-                question += more
-            seen.asked.append(question)
-            seen.told.append(_converse(client, answer))
+def _question(client: socket.socket) -> bytes:
+    question = b""
+    while len(question) < 8 and (more := client.recv(8 - len(question))):
+        question += more
+    return question
 
 
 def _converse(client: socket.socket, answer: bytes) -> bytes:
