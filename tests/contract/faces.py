@@ -261,7 +261,11 @@ def _plain(value: object) -> object:
     if not inspect.iscoroutinefunction(value):
         return value
     function: Callable[..., Coroutine[Any, Any, object]] = value
-    return lambda *args: _drive(function(*map(_show, args)))
+
+    def plain(*args: object) -> object:
+        return _drive(function(*map(_show, args)))
+
+    return plain
 
 
 class Awaited:

@@ -49,12 +49,14 @@ def _sockets() -> list[socket.socket]:
 
 
 def _remote_port(opened: socket.socket) -> int | None:
-    try:
-        peer = opened.getpeername()
-    except OSError:
-        peer = None
-    if isinstance(peer, tuple) and len(peer) == 2:
-        return int(peer[1])
+    port: object = None
+    if opened.family == socket.AF_INET:
+        try:
+            port = opened.getpeername()[1]
+        except OSError:
+            port = None
+    if isinstance(port, int):
+        return port
     opened.close()
     return None
 
