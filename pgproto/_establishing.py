@@ -34,6 +34,8 @@ def establish(
     config = yield from load_config(
         dsn, parameters, host.environ, os_user=host.user, home=host.home, windows=host.windows
     )
+    # There may be secrets in them, and tracebacks may show the variables of frames.
+    del dsn, parameters
     for warning in config.warnings:
         yield from Warn(warning)
     established = yield from connect(config, deadline=deadline)

@@ -10,10 +10,9 @@ from abc import abstractmethod
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import Any, Generic, TypeVar, assert_never, cast
+from typing import Any, Generic, TypeVar, assert_never
 
 from pgproto._connecting import cancel
-from pgproto._establishing import establish
 from pgproto._pool import Check, Close, Hook, Open, Reset, RunHook, Slot, Step
 from pgproto._session import Command, SessionCore
 from pgproto._verbs._async_lending import AsyncLoan, AsyncPoolDriver, AsyncSocket
@@ -171,8 +170,7 @@ class AsyncUpkeep(PoolBase[D, W], Generic[D, W, SessionT]):
 
     async def _connect(self, slot: Slot[Member[D]]) -> None:
         driver = self._new_driver()
-        settings = self._parameters if slot.settings is None else cast("dict[str, object]", slot.settings)
-        core = await driver.run(establish(self._dsn, settings, self._now, self._types))
+        core = await driver.run(self._establish(slot))
         self._attach(driver, core)
         core.machine.reports.end_handlers.append(partial(self._was_lost, slot))
         slot.session = Member(driver, core)

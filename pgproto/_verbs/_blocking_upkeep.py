@@ -12,10 +12,9 @@ from abc import abstractmethod
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from functools import partial
-from typing import Generic, TypeVar, assert_never, cast
+from typing import Generic, TypeVar, assert_never
 
 from pgproto._connecting import cancel
-from pgproto._establishing import establish
 from pgproto._pool import CLEAN, Check, Close, Hook, Open, Reset, RunHook, Slot, Step
 from pgproto._session import Command, SessionCore
 from pgproto._verbs._blocking_lending import BlockingLoan, BlockingPoolDriver, BlockingSocket
@@ -163,8 +162,7 @@ class BlockingUpkeep(PoolBase[D, W], Generic[D, W, SessionT]):
         driver = self._new_driver()
         job.cancel = driver.interrupt
         latest = None if self._connect_timeout is None else self._now() + self._connect_timeout
-        settings = self._parameters if slot.settings is None else cast("dict[str, object]", slot.settings)
-        core = driver.run(establish(self._dsn, settings, self._now, self._types), latest)
+        core = driver.run(self._establish(slot), latest)
         self._attach(driver, core)
         slot.session = Member(driver, core)
 

@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from types import CodeType, FrameType
 from typing import Any, Final, Generic, TypeAlias, TypeVar, cast
 
+from pgproto._effects import Flow
+from pgproto._establishing import establish
 from pgproto._pool import (
     CLEAN,
     Action,
@@ -21,6 +23,7 @@ from pgproto._pool import (
     Refuse,
     Report,
     ReportLeak,
+    Slot,
     Step,
     Ticket,
     WakeAt,
@@ -260,6 +263,11 @@ class PoolBase(ABC, Generic[D, W]):
         if frame is None:
             return None
         return _stack(frame) if self._whole_stack else (frame.f_code, frame.f_lineno)
+
+    def _establish(self, slot: Slot[Member[D]]) -> Flow[SessionCore]:
+        """The way to a session; its parameters, with their secrets, are in no variable of those who go it."""
+        settings = self._parameters if slot.settings is None else cast("dict[str, object]", slot.settings)
+        return establish(self._dsn, settings, self._now, self._types)
 
     def _settings(self, before_connect: Callable[..., object]) -> tuple[dict[str, object], object]:
         """The parameters for a hook to change, and what it returned."""

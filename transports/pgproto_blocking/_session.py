@@ -64,6 +64,8 @@ def connect(dsn: str | None = None, /, *, timeout: float | None = None, **parame
     server refused.
     """
     driver = Driver()
-    core = driver.run(establish(dsn, parameters, driver.clock, timeout=timeout))
+    flow = establish(dsn, parameters, driver.clock, timeout=timeout)
+    del dsn, parameters  # with their secrets, which the traceback of an error could show
+    core = driver.run(flow)
     driver.attach(core)
     return Session(driver, core)

@@ -60,7 +60,9 @@ async def connect(
     server refused.
     """
     driver = Driver()
-    core = await driver.run(establish(dsn, parameters, driver.clock, timeout=timeout))
+    flow = establish(dsn, parameters, driver.clock, timeout=timeout)
+    del dsn, parameters  # with their secrets, which the traceback of an error could show
+    core = await driver.run(flow)
     # What the block raises must not come out wrapped into a group with what the driver's tasks do.
     error: BaseException | None = None
     async with trio.open_nursery() as nursery:
