@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pgproto._auth._channel_binding import server_end_point
 from pgproto._auth._flow import AuthenticationOutcome, authenticate
+from pgproto._auth._gssapi import make_gssapi_context
 from pgproto._auth._policy import (
     DEFAULT_SCRAM_MAX_ITERATIONS,
     DEFAULT_SCRAM_MIN_ITERATIONS,
@@ -30,5 +31,6 @@ __all__ = [
     "Method",
     "ScramKeys",
     "authenticate",
+    "make_gssapi_context",
     "server_end_point",
 ]

@@ -23,7 +23,8 @@ this differs from libpq:
 - LDAP lookups in service files are refused, as by a libpq that was built without LDAP.
 - There is no device flow for OAuth: `oauth_token` is a function that brings the token, and `oauth_issuer`,
   `oauth_client_id`, `oauth_client_secret` and `oauth_scope` are checked and kept, for whoever writes one.
-- GSSAPI is whatever `gss_context` makes; `gsslib` and `gssdelegation` are kept for it likewise.
+- GSSAPI is whatever `gss_context` makes, else what the package gssapi does, if it is installed; `gsslib` has
+  no effect.
 - An empty PGSERVICE or `service` is no service, where libpq looks for one with an empty name.
 - `servicefile` is a parameter, as in libpq 19. It and this client's own parameters that are plain data may
   stand in the connection string and in service files too, where `parse_dsn` and libpq refuse them.

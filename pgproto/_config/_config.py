@@ -156,7 +156,7 @@ class Config:
     gsslib: str | None = None
     gssdelegation: bool = False
     gss_context: Callable[..., object] | None = None
-    """Makes a GSSAPI security context, for servers that ask for GSSAPI authentication."""
+    """Makes a GSSAPI security context, for servers that ask for GSSAPI authentication; else gssapi does."""
     oauth_issuer: str | None = None
     oauth_client_id: str | None = None
     oauth_client_secret: Secret | None = None

@@ -31,6 +31,7 @@ from pgproto._auth import (
     GSSContext,
     ScramKeys,
     authenticate,
+    make_gssapi_context,
 )
 from pgproto._config import Config, HostSpec
 from pgproto._connecting._link import Link
@@ -166,8 +167,10 @@ def _authentication_settings(config: Config, host: HostSpec, channel: Channel) -
     make = config.gss_context
 
     def make_gss_context() -> GSSContext:
-        assert make is not None
-        context = make(config.krbsrvname, host.host or host.address)
+        name = host.host or host.address
+        if make is None:
+            return make_gssapi_context(config.krbsrvname, name, delegate=config.gssdelegation)
+        context = make(config.krbsrvname, name)
         if not (hasattr(context, "step") and hasattr(context, "complete")):
             raise ConfigError(
                 f"gss_context returned an object of type {type(context).__name__}; it must have a method "
@@ -184,7 +187,7 @@ def _authentication_settings(config: Config, host: HostSpec, channel: Channel) -
         password=config.password_for(host),
         ask_password=config.ask_password,
         ask_token=config.oauth_token,
-        make_gss_context=None if make is None else make_gss_context,
+        make_gss_context=make_gss_context,
         scram_keys=keys,
         allowed=config.require_auth,
         channel_binding=config.channel_binding,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from base64 import b64encode
 from hmac import digest
 from typing import Any
@@ -147,6 +148,12 @@ def test_no_password_in_an_error() -> None:
     error = refused(server, InvalidPassword, password=Secret("canary").reveal())
     seen = "".join([repr(error), str(error), *getattr(error, "__notes__", [])])
     assert "canary" not in seen
+
+
+def test_without_a_security_context_the_package_makes_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "gssapi", None)
+    error = refused(Server(asks=m.AuthenticationGSS()), AuthenticationError)
+    assert "install the package gssapi" in str(error)
 
 
 def test_an_error_names_the_place_once() -> None:
