@@ -16,7 +16,7 @@ this differs from libpq:
   the password file, "localhost" stands for all of these.
 - `keepalives_idle`, `_interval` and `_count` are 30 s, 10 s and 3, and `tcp_user_timeout` is 60 s, unless
   something else is given. 0 leaves each to the operating system, which takes hours to miss a dead server.
-- A `connect_timeout` of 1 is one second (libpq makes it two), and as an argument it may be a fraction.
+- `connect_timeout` may be a fraction, as an argument.
 - `client_encoding` must be UTF8 (or auto, which is UTF8 here); PGCLIENTENCODING is not looked at. `options`
   must not turn that, or `standard_conforming_strings`, off.
 - `gssencmode=require` is refused, as by a libpq that was built without GSSAPI; `prefer` has no effect.

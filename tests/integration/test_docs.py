@@ -12,6 +12,9 @@ import pytest
 import trio
 
 from pgproto import DivisionByZero
+from pgproto._config._keywords import ARGUMENTS, LIBPQ_KEYWORDS
+from tests.support.certificates import Certificates
+from tests.support.landings import address
 from tests.support.servers import Server
 
 __all__: list[str] = []
@@ -43,3 +46,19 @@ def test_streams_that_an_application_opens(postgres: Server) -> None:
     assert names["on_threads"](dsn) == "alice"
     assert trio.run(names["on_trio"], dsn) == "alice"
     assert asyncio.run(names["on_asyncio"](dsn, asyncio.open_connection)) == "alice"
+
+
+def test_ways_to_connect(tls_postgres: Server, certificates: Certificates) -> None:
+    names = programs("connecting.md")
+    parameters = address(tls_postgres)
+    dsn = " ".join(f"{name}={value}" for name, value in parameters.items())
+    assert names["who_am_i"](dsn, host=tls_postgres.host) == "alice"
+    assert names["with_a_context"](dsn, certificates.path("root.crt")) == "alice"
+    del parameters["password"]
+    dsn = " ".join(f"{name}={value}" for name, value in parameters.items())
+    assert names["with_a_fresh_password"](dsn, lambda: "wonderland") == "alice"
+
+
+def test_every_parameter_of_ours_is_described() -> None:
+    text = (DOCS / "connecting.md").read_text()
+    assert [name for name in sorted(ARGUMENTS - LIBPQ_KEYWORDS) if f"| `{name}` |" not in text] == []
