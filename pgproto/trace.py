@@ -5,8 +5,11 @@
 
 Columns are separated by tabs: who speaks (F for the frontend, B for the backend), the length that the message
 claims, its name, its fields. Strings stand in double quotes, values in single quotes with what is not
-printable as ``\\xNN``. Other than libpq this never shows a secret: passwords, SASL messages and cancel keys
-appear as ``<hidden>``; copy data only as its length.
+printable as ``\\xNN``. The lines are those of libpq 18 without timestamps, but for this:
+
+- No secret is shown: passwords, what SASL and GSSAPI exchange, and cancel keys appear as ``<hidden>``.
+- A line is a line: what would end one, or move a terminal's cursor, is escaped in strings too.
+- AuthenticationOk has a line.
 
 Give ``trace=print`` to ``connect`` to see a session's lines, or read a captured stream of bytes:
 
@@ -29,8 +32,9 @@ __all__ = ["Tracer", "main"]
 _HIDDEN: Final = " <hidden>"
 _LARGEST: Final = DEFAULT_MAX_MESSAGE_SIZE
 
-# The fields of each message: b byte, h int16, i int32, s string, v value, f error fields, x hidden rest,
-# z rest that is left out. "n(...)" is a list behind its count.
+# The fields of each message: b byte, h int16 (unsigned, as libpq has it), i int32, s string, v value,
+# f error fields, m strings to the end, p parameters, x hidden rest, z rest. "n(...)" is a list behind its
+# count.
 _LAYOUTS: Final[dict[Role, dict[str, tuple[str, str]]]] = {
     Role.FRONTEND: {
         "B": ("Bind", "ssn(h)n(v)n(h)"),
@@ -46,7 +50,6 @@ _LAYOUTS: Final[dict[Role, dict[str, tuple[str, str]]]] = {
         "c": ("CopyDone", ""),
         "d": ("CopyData", "z"),
         "f": ("CopyFail", "s"),
-        "p": ("AuthenticationResponse", "x"),
     },
     Role.BACKEND: {
         "1": ("ParseComplete", ""),
@@ -61,7 +64,6 @@ _LAYOUTS: Final[dict[Role, dict[str, tuple[str, str]]]] = {
         "I": ("EmptyQueryResponse", ""),
         "K": ("BackendKeyData", "ix"),
         "N": ("NoticeResponse", "f"),
-        "R": ("Authentication", "iz"),
         "S": ("ParameterStatus", "ss"),
         "T": ("RowDescription", "n(sihihih)"),
         "V": ("FunctionCallResponse", "v"),
@@ -72,16 +74,41 @@ _LAYOUTS: Final[dict[Role, dict[str, tuple[str, str]]]] = {
         "n": ("NoData", ""),
         "s": ("PortalSuspended", ""),
         "t": ("ParameterDescription", "n(i)"),
-        "v": ("NegotiateProtocolVersion", "iiz"),
+        "v": ("NegotiateProtocolVersion", "iim"),
     },
 }
 
 _STARTUP: Final = {
-    80877102: ("CancelRequest", "iix"),
-    80877103: ("SSLRequest", "i"),
-    80877104: ("GSSENCRequest", "i"),
+    80877102: ("CancelRequest", "hhix"),
+    80877103: ("SSLRequest", "hh"),
+    80877104: ("GSSENCRequest", "hh"),
 }
-_STARTUP_MESSAGE: Final = ("StartupMessage", "ip")
+_STARTUP_MESSAGE: Final = ("StartupMessage", "hhp")
+
+_AUTHENTICATION: Final = {
+    0: ("AuthenticationOk", ""),
+    3: ("AuthenticationCleartextPassword", ""),
+    5: ("AuthenticationMD5Password", "x"),
+    7: ("AuthenticationGSS", ""),
+    8: ("AuthenticationGSSContinue", "x"),
+    9: ("AuthenticationSSPI", ""),
+    10: ("AuthenticationSASL", "m"),
+    11: ("AuthenticationSASLContinue", "x"),
+    12: ("AuthenticationSASLFinal", "x"),
+}
+"""What the server asks for, by the code at the message's beginning."""
+
+_RESPONSES: Final = {
+    3: ("PasswordMessage", "x"),
+    5: ("PasswordMessage", "x"),
+    7: ("GSSResponse", "x"),
+    8: ("GSSResponse", "x"),
+    9: ("GSSResponse", "x"),
+    10: ("SASLInitialResponse", "sx"),
+    11: ("SASLResponse", "x"),
+}
+"""What the client answers to that; its type byte is always the same."""
+_UNKNOWN_RESPONSE: Final = ("UnknownAuthenticationResponse", "x")
 
 
 class Tracer:
@@ -96,6 +123,7 @@ class Tracer:
         self._buffers = {Role.FRONTEND: ReceiveBuffer(), Role.BACKEND: ReceiveBuffer()}
         self._lost: set[Role] = set()
         self._reply_names: list[str] = []
+        self._response = _UNKNOWN_RESPONSE
 
     def feed(self, sender: Role, data: bytes) -> None:
         """Take bytes that one side has sent, cut anywhere."""
@@ -131,8 +159,18 @@ class Tracer:
         if untagged:
             return self._startup(message, length)
         tag = chr(message[0])
+        if tag == "R" and sender is Role.BACKEND:
+            return self._authentication(message, length)
+        if tag == "p" and sender is Role.FRONTEND:
+            return _line(sender, length, *self._response, message, HEADER_SIZE)
         name, layout = _LAYOUTS[sender].get(tag, (f"Unknown message: {message[0]:02x}", "z"))
         return _line(sender, length, name, layout, message, HEADER_SIZE)
+
+    def _authentication(self, message: bytes, length: int) -> str:
+        code = Reader(message, HEADER_SIZE, name="Authentication").int32()
+        self._response = _RESPONSES.get(code, _UNKNOWN_RESPONSE)
+        name, layout = _AUTHENTICATION.get(code, (f"Unknown authentication message {code}", "x"))
+        return _line(Role.BACKEND, length, name, layout, message, HEADER_SIZE + 4)
 
     def _startup(self, message: bytes, length: int) -> str:
         code = int.from_bytes(message[4:8], "big")
@@ -207,7 +245,15 @@ def _parameters(reader: Reader) -> str:
     shown: list[str] = []
     while reader.remaining > 1:
         shown.append(_string(reader))
-    return "".join(shown) + _byte(reader)
+    reader.byte()
+    return "".join(shown)
+
+
+def _strings(reader: Reader) -> str:
+    shown: list[str] = []
+    while reader.remaining:
+        shown.append(_string(reader))
+    return "".join(shown)
 
 
 def _hidden(reader: Reader) -> str:
@@ -215,21 +261,21 @@ def _hidden(reader: Reader) -> str:
     return _HIDDEN
 
 
-def _left_out(reader: Reader) -> str:
-    reader.rest()
-    return ""
+def _rest(reader: Reader) -> str:
+    return f" '{_printable(reader.rest())}'"
 
 
 _FORMATS: Final[dict[str, Callable[[Reader], str]]] = {
     "b": _byte,
     "f": _report_fields,
-    "h": lambda reader: f" {reader.int16()}",
+    "h": lambda reader: f" {reader.uint16()}",
     "i": lambda reader: f" {reader.int32()}",
+    "m": _strings,
     "p": _parameters,
     "s": _string,
     "v": _value,
     "x": _hidden,
-    "z": _left_out,
+    "z": _rest,
 }
 
 

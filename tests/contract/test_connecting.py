@@ -52,3 +52,25 @@ async def test_one_deadline_for_all_hosts(face: Face) -> None:
 async def test_a_timeout_that_is_long_enough(face: Face, postgres: Server) -> None:
     async with face.connect(postgres.dsn, timeout=60) as session:
         assert await session.fetchval("select 1") == 1
+
+
+async def test_the_wire_trace(face: Face, postgres: Server) -> None:
+    lines: list[str] = []
+    async with face.connect(postgres.dsn_for("alice"), sslmode="prefer", trace=lines.append) as session:
+        assert await session.fetchval("select $1::text", "traced") == "traced"
+        process_id = session.backend_pid
+    names = [line.split("\t")[2] for line in lines]
+    wanted = [
+        "SSLRequest",
+        "SSLResponse",
+        "StartupMessage",
+        "SASLResponse",
+        "BackendKeyData",
+        "Bind",
+        "DataRow",
+    ]
+    assert [name for name in names if name in wanted] == wanted
+    assert names[-1] == "Terminate"
+    assert f"B\t12\tBackendKeyData\t {process_id} <hidden>" in lines
+    assert lines[names.index("SASLResponse")].endswith("\t <hidden>")
+    assert "B\t16\tDataRow\t 1 6 'traced'" in lines

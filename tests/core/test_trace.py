@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -36,7 +38,7 @@ def test_the_lines_of_a_client() -> None:
         m.Query("select 1\n"),
         m.Terminate(),
     ) == [
-        'F\t20\tStartupMessage\t 196608 "user" "alice" \\x00',
+        'F\t20\tStartupMessage\t 3 0 "user" "alice"',
         'F\t22\tParse\t "s" "select $1" 1 23',
         'F\t29\tBind\t "" "s" 1 1 2 4 \'\\x00\\x00\\x00\\x07\' -1 1 1',
         'F\t6\tDescribe\t P ""',
@@ -63,7 +65,7 @@ def test_the_lines_of_a_server() -> None:
         "B\t15\tDataRow\t 2 1 '1' -1",
         'B\t13\tCommandComplete\t "SELECT 1"',
         'B\t19\tErrorResponse\t S "ERROR" C "22012" \\x00',
-        "B\t8\tCopyData\t",
+        "B\t8\tCopyData\t '1\\x092\\x0a'",
         "B\t5\tReadyForQuery\t I",
     ]
 
@@ -85,7 +87,7 @@ def test_an_answer_to_an_encryption_request_is_one_byte() -> None:
     tracer.feed(Role.FRONTEND, m.SSLRequest().encode())
     tracer.feed(Role.BACKEND, b"N")
     tracer.feed(Role.BACKEND, m.ReadyForQuery("I").encode())
-    assert written == ["F\t8\tSSLRequest\t 80877103", "B\t1\tSSLResponse\t N", "B\t5\tReadyForQuery\t I"]
+    assert written == ["F\t8\tSSLRequest\t 1234 5679", "B\t1\tSSLResponse\t N", "B\t5\tReadyForQuery\t I"]
 
 
 @given(st.sampled_from(Role), st.binary(max_size=200))
@@ -102,7 +104,7 @@ def test_a_connection_tells_both_directions() -> None:
     connection.trace = Tracer(written.append).feed
     connection.send(m.StartupMessage({"user": "a"}))
     connection.receive_data(m.AuthenticationOk().encode())
-    assert [line.split("\t")[2] for line in written] == ["StartupMessage", "Authentication"]
+    assert [line.split("\t")[2] for line in written] == ["StartupMessage", "AuthenticationOk"]
 
 
 @pytest.mark.parametrize("sender", list(Role))
@@ -122,3 +124,54 @@ def test_a_captured_stream_is_printed(
 def test_a_file_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(tmp_path / "nothing")]) == 1
     assert "cannot be read" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("sender", list(Role))
+def test_the_program(sender: Role, tmp_path: Path) -> None:
+    said: dict[Role, tuple[m.Message, ...]] = {
+        Role.FRONTEND: (m.StartupMessage({"user": "alice"}), m.PasswordMessage("wonderland"), m.Sync()),
+        Role.BACKEND: (m.AuthenticationCleartextPassword(), m.AuthenticationOk(), m.ReadyForQuery("I")),
+    }
+    captured = tmp_path / "captured"
+    captured.write_bytes(b"".join([message.encode() for message in said[sender]]))
+    command = [sys.executable, "-m", "pgproto.trace", str(captured)]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True)
+    command[-1] = "-"
+    piped = subprocess.run(command, input=captured.read_bytes(), capture_output=True, check=True)
+    assert piped.stdout.decode() == ran.stdout
+    assert ran.stderr == ""
+    assert (
+        ran.stdout.splitlines()
+        == {
+            Role.FRONTEND: [
+                'F\t20\tStartupMessage\t 3 0 "user" "alice"',
+                "F\t15\tUnknownAuthenticationResponse\t <hidden>",
+                "F\t4\tSync",
+            ],
+            Role.BACKEND: [
+                "B\t8\tAuthenticationCleartextPassword",
+                "B\t8\tAuthenticationOk",
+                "B\t5\tReadyForQuery\t I",
+            ],
+        }[sender]
+    )
+
+
+def test_what_the_client_answers_is_named_after_what_it_was_asked() -> None:
+    written: list[str] = []
+    tracer = Tracer(written.append)
+    asked: list[tuple[m.Message, m.Message, str]] = [
+        (m.AuthenticationMD5Password(b"salt"), m.PasswordMessage("md5"), "PasswordMessage"),
+        (m.AuthenticationSASL(("X",)), m.SASLInitialResponse("X", b"first"), "SASLInitialResponse"),
+        (m.AuthenticationSASLContinue(b"more"), m.SASLResponse(b"second"), "SASLResponse"),
+        (m.AuthenticationGSSContinue(b"token"), m.GSSResponse(b"token"), "GSSResponse"),
+    ]
+    for request, answer, name in asked:
+        tracer.feed(Role.BACKEND, request.encode())
+        tracer.feed(Role.FRONTEND, answer.encode())
+        assert written[-1].split("\t")[2] == name
+        assert written[-1].endswith("<hidden>")
+    tracer.feed(Role.BACKEND, b"R\0\0\0\x08\0\0\0\x63")
+    assert written[-1] == "B\t8\tUnknown authentication message 99\t <hidden>"
+    tracer.feed(Role.BACKEND, m.NegotiateProtocolVersion(0x30000, ("_pq_.x",)).encode())
+    assert written[-1] == 'B\t19\tNegotiateProtocolVersion\t 196608 1 "_pq_.x"'

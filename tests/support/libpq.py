@@ -74,6 +74,7 @@ class Libpq:
     """A few functions of libpq."""
 
     def __init__(self, path: Path) -> None:
+        self.path = path
         library = ctypes.CDLL(str(path))
         self.version = int(library.PQlibVersion())
         options = ctypes.POINTER(_Option)
