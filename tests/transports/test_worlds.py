@@ -129,6 +129,19 @@ def test_what_waits_for_ever_is_noticed() -> None:
         run_asyncio(main(), network())
 
 
+def test_a_pool(kind: type[World]) -> None:
+    async def main(world: World) -> None:
+        async with world.make_pool(DSN, max_size=2) as pool:
+            begun = world.now()
+            asked = [partial(pool.fetchval, "select $1::int8 + 1", number) for number in range(10)]
+            assert await world.together(*asked) == list(range(1, 11))
+            # What is read from files takes no time, whatever deadlines there are.
+            assert world.now() - begun < 1
+            assert pool.status().connections_num == 2
+
+    kind(network(latency=0.01)).run(main)
+
+
 def test_the_same_program_takes_the_same_time() -> None:
     async def main(world: World) -> float:
         begun = world.now()

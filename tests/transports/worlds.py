@@ -37,6 +37,7 @@ class World:
         self.steps = 0
         """How many steps the loop has made since `watch` began."""
         self.connect: Callable[..., Any]
+        self.make_pool: Callable[..., Any]
 
     def run(self, main: Main[T]) -> T:
         """Run a program to its end."""
@@ -61,6 +62,7 @@ class AsyncioWorld(World):
     def __init__(self, network: Network) -> None:
         super().__init__(network)
         self.connect = pgproto_asyncio.connect
+        self.make_pool = pgproto_asyncio.Pool
         self._loop = _StepLoop(network)
 
     def run(self, main: Main[T]) -> T:
@@ -130,6 +132,7 @@ class TrioWorld(World):
 
         super().__init__(network)
         self.connect = pgproto_trio.connect
+        self.make_pool = pgproto_trio.Pool
 
     def run(self, main: Main[T]) -> T:
         from pgproto_trio.testing import run

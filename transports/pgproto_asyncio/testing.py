@@ -163,6 +163,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 class _Socket:
     """Takes socket options, and has none."""
 
+    def fileno(self) -> int:
+        return -1
+
     def setsockopt(self, *_: object) -> None: ...
 
     def getsockopt(self, *_: object) -> int:

@@ -14,6 +14,7 @@ none. There is no TLS on this network.
 
 from __future__ import annotations
 
+import math
 import socket
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
@@ -37,7 +38,21 @@ def run(main: Callable[..., Awaitable[T]], network: Network, *arguments: object)
         trio.socket.set_custom_socket_factory(sockets)
         return await main(*arguments)
 
-    return trio.run(on_network, clock=MockClock(autojump_threshold=0))
+    clock = MockClock(autojump_threshold=0)
+    return trio.run(on_network, clock=clock, instruments=[_Stopper(clock)])
+
+
+class _Stopper(trio.abc.Instrument):
+    """Lets the clock stand still while a thread works, such as one that reads a file."""
+
+    def __init__(self, clock: MockClock) -> None:
+        self._clock = clock
+
+    def after_task_step(self, task: object) -> None:
+        is_working = trio.to_thread.current_default_thread_limiter().borrowed_tokens > 0
+        threshold = math.inf if is_working else 0
+        if threshold != self._clock.autojump_threshold:
+            self._clock.autojump_threshold = threshold
 
 
 class _Sockets(trio.abc.HostnameResolver, trio.abc.SocketFactory):
