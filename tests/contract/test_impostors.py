@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ssl
+
 import pytest
 
-from pgproto import Error, InvalidPassword, RemoteProtocolError, TLSError
+from pgproto import ConnectionLost, Error, InvalidPassword, RemoteProtocolError, TLSError
 from pgproto import messages as m
 from tests.contract.faces import Face, LoopFace
-from tests.support.impostor import Impostor, impostor
+from tests.support.certificates import Certificates
+from tests.support.impostor import Impostor, greeter, impostor
 from tests.support.servers import Server
 
 __all__: list[str] = []
@@ -73,6 +76,20 @@ async def test_words_in_place_of_an_answer(face: Face, sslmode: str) -> None:
         error = await refusal(face, peer, sslmode)
     assert isinstance(error, RemoteProtocolError), error
     assert (peer.asked, peer.told) == ([SSL_REQUEST], [b""])
+
+
+async def test_a_verdict_that_comes_after_the_handshake(face: Face, certificates: Certificates) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.load_cert_chain(certificates.path("server.crt"), certificates.path("server.key"))
+    context.load_verify_locations(certificates.path("root.crt"))
+    context.verify_mode = ssl.CERT_REQUIRED
+    with greeter(context) as peer:
+        # The client has done its part by the time that the server misses its certificate.
+        with pytest.raises(ConnectionLost, match=r"(?i)certificate.required"):
+            async with face.connect(host="127.0.0.1", port=peer.port, user="alice", sslmode="require"):
+                pytest.fail("it connected")
+        await face.sleep(0)
 
 
 async def test_no_tls_where_it_was_asked_for(face: Face) -> None:

@@ -15,6 +15,7 @@ from pgproto.errors import (
     InvalidCatalogName,
     InvalidPassword,
     PostgresError,
+    RemoteProtocolError,
     TLSError,
 )
 from tests.support.flows import PlainTransport, connected
@@ -125,6 +126,20 @@ def test_protocol_versions(postgres: Server, transport: PlainTransport) -> None:
         assert (session.protocol_version, len(session.secret_key)) == (0x0003_0002, 32)
     else:
         assert (session.protocol_version, len(session.secret_key)) == (0x0003_0000, 4)
+
+
+def test_a_protocol_version_that_is_too_old(plain_postgres: Server, transport: PlainTransport) -> None:
+    if plain_postgres.major >= 18:
+        session = connected(transport, plain_postgres.dsn_for("alice"), min_protocol_version="3.2")
+        assert session.protocol_version == 0x0003_0002
+    else:
+        with pytest.raises(RemoteProtocolError, match=r"3\.0, older than min_protocol_version=3\.2"):
+            connected(transport, plain_postgres.dsn_for("alice"), min_protocol_version="3.2")
+
+
+def test_a_pooler_that_is_too_old(pgbouncer: PgBouncer) -> None:
+    with pytest.raises(PostgresError, match="bad packet header"):
+        connected(PlainTransport(), pgbouncer.dsn_for("alice"), min_protocol_version="3.2")
 
 
 def test_unknown_options_of_the_protocol(postgres: Server, transport: PlainTransport) -> None:

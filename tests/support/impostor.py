@@ -58,8 +58,14 @@ def greeter(context: ssl.SSLContext) -> Generator[Greeting, None, None]:
         if client.recv(1, socket.MSG_PEEK) != _CLIENT_HELLO:
             _question(client)
             client.sendall(b"S")
-        with contextlib.suppress(OSError), context.wrap_socket(client, server_side=True) as secured:
-            secured.recv(1)
+        # Another handle, to read on after a handshake that failed: else the line would be reset.
+        with client.dup() as raw:
+            with contextlib.suppress(OSError), context.wrap_socket(client, server_side=True) as secured:
+                secured.recv(1)
+            with contextlib.suppress(OSError):
+                raw.shutdown(socket.SHUT_WR)
+                while raw.recv(65_536):
+                    pass
 
     def note(_: object, server_name: str | None, __: object) -> None:
         seen.server_name = server_name
