@@ -4,7 +4,8 @@
   demo [--dsn DSN]       see pgproto at work, on a PostgreSQL of its own or on yours
   test [PYTEST ARGS]     run the tests, with real servers; --all first: also those that take minutes
   check                  run the linters and type checkers
-  bench NAME [ARGS]      measure, against other drivers too
+  bench [LINE ...]       measure beside other drivers, all lines or some; --help lists them;
+                         bench rows: how fast rows are decoded, without a server
   fuzz [--long]          feed it garbage, for seconds or for hours
   servers [WHICH ...]    list the servers there are; fetch some: a major version such as 18, or pgbouncer
 
@@ -229,12 +230,11 @@ def demo(arguments: list[str]) -> int:
 
 def bench(arguments: list[str]) -> int:
     """Measure; a benchmark finds its server in $PGPROTO_DSN."""
-    names = sorted(path.stem for path in ROOT.glob("benchmarks/[a-z]*.py"))
-    if not arguments or arguments[0] not in names:
-        raise Failure(f"bench takes the name of a benchmark: {', '.join(names)}")
-    ensure_environment("bench")
+    ensure_environment("test")
+    if arguments[:1] == ["rows"]:
+        return python("-m", "benchmarks.rows", *arguments[1:])
     server = () if "PGPROTO_DSN" in os.environ else ("tests.support.with_server",)
-    return python("-m", *server, f"benchmarks.{arguments[0]}", *arguments[1:])
+    return python("-m", *server, "benchmarks.compare", *arguments)
 
 
 def test(arguments: list[str]) -> int:
