@@ -14,7 +14,7 @@ from tests.support.clusters import free_port
 from tests.support.flows import PlainTransport, connected
 from tests.support.landings import attempt, attempt_by_libpq
 from tests.support.libpq import Landing
-from tests.support.servers import Server
+from tests.support.servers import DEFAULT_HBA, Server
 
 TARGETS = ("any", "read-write", "read-only", "primary", "standby", "prefer-standby")
 
@@ -67,11 +67,15 @@ def chosen(rule: str) -> str:
 
 
 @pytest.fixture
-def pair(every_major: int) -> Iterator[Pair]:
-    with Server(every_major) as primary, primary.replica() as replica:
+def pair(every_major: int, request: pytest.FixtureRequest) -> Iterator[Pair]:
+    hba = getattr(request, "param", DEFAULT_HBA)
+    with Server(every_major, hba=hba) as primary, primary.replica() as replica:
         yield Pair(primary, replica)
 
 
+@pytest.mark.parametrize(
+    "pair", [("host all all 127.0.0.1/32 trust", *DEFAULT_HBA)], indirect=True, ids=["trust"]
+)
 def test_the_truth_table(pair: Pair) -> None:
     p, r, both, none = chosen("p"), chosen("r"), chosen("pr"), chosen("")
     before = {
