@@ -8,7 +8,7 @@ import select
 import selectors
 import socket
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -163,7 +163,7 @@ class TracedLibpq:
         self._clear(call(self._connection, number, ctypes.byref(result), ctypes.byref(size), 1, None, 0))
 
     @contextmanager
-    def pipeline(self) -> Iterator[None]:
+    def pipeline(self) -> Generator[None, None, None]:
         assert self._library.PQenterPipelineMode(self._connection) == 1
         yield
         assert self._library.PQpipelineSync(self._connection) == 1

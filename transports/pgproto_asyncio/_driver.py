@@ -375,6 +375,11 @@ class Driver(asyncio.Protocol):
         if transport is not None:
             transport.abort()
 
+    def abort_soon(self) -> None:
+        """As `abort`, but from any thread, and at any time."""
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self.abort)
+
     async def close(self, timeout: float) -> None:
         """Let pending requests finish, say goodbye, and close, all within ``timeout`` seconds."""
         transport = self._transport

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Generator
 from types import TracebackType
 
@@ -22,6 +23,13 @@ class Session(AsyncSession):
     def __init__(self, driver: AsyncSocket, core: SessionCore) -> None:
         super().__init__(driver, core)
         self._socket = driver
+
+    def __del__(self) -> None:
+        driver = self._socket
+        if isinstance(driver, Driver) and driver.fileno() >= 0:
+            # The event loop knows the socket, and would keep it open for ever.
+            warnings.warn(f"{self!r} was not closed", ResourceWarning, stacklevel=2)
+            driver.abort_soon()
 
     async def close(self, timeout: float = 5) -> None:
         """Let pending requests finish, say goodbye and close, within ``timeout`` seconds.

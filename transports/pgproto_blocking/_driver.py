@@ -378,8 +378,9 @@ class Driver:
     def close(self, timeout: float) -> None:
         """Let pending requests finish, say goodbye, and close, all within ``timeout`` seconds."""
         try:
-            with contextlib.suppress(Error):
-                self.perform(Goodbye(timeout))
+            if self._process == os.getpid():
+                with contextlib.suppress(Error):
+                    self.perform(Goodbye(timeout))
         finally:
             self.abort()
 
