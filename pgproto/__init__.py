@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 from pgproto import errors, messages
+from pgproto._columns import Columns
 from pgproto._config import parse_dsn
 from pgproto._connection import NEED_DATA, Connection, NeedData
 from pgproto._pool import PoolStatus
@@ -22,6 +23,7 @@ from pgproto.messages import Role
 
 __all__ = [
     "NEED_DATA",
+    "Columns",
     "CommandTag",
     "Connection",
     "NeedData",

@@ -330,8 +330,10 @@ class Connection(Conversation):
     def _rows(self, position: int, following: Step) -> Message | None:
         incoming = self._incoming
         if self.row_sink is not None:
-            taken = self.row_sink(incoming.data, position, incoming.end)
-            if not position < taken <= incoming.end:
+            # A row over the limit does not fit in here, so it becomes the first of what is left: refused.
+            end = min(incoming.end, position + 1 + self._max_message_size)
+            taken = self.row_sink(incoming.data, position, end)
+            if not position < taken <= end:
                 raise RemoteProtocolError("DataRow could not be taken")
             incoming.position = taken
             self._move(following)

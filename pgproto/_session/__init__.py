@@ -6,7 +6,7 @@ from pgproto._session._batch import Batch
 from pgproto._session._blocks import CopyBlock
 from pgproto._session._copy import CopyIn, CopyOut, copy_records_sql
 from pgproto._session._copy_format import RowStream
-from pgproto._session._core import ServerVersion, SessionCore
+from pgproto._session._core import FIND_TYPE, ServerVersion, SessionCore
 from pgproto._session._cursor import Cursor
 from pgproto._session._handover import is_untouched, take_back
 from pgproto._session._lease import Lease
@@ -22,6 +22,7 @@ from pgproto._session._tag import CommandTag
 from pgproto._session._transaction import TransactionScope
 
 __all__ = [
+    "FIND_TYPE",
     "Batch",
     "Command",
     "CommandTag",

@@ -12,7 +12,7 @@ from typing import Final
 
 from pgproto import messages as m
 from pgproto._rows import skip_rows
-from pgproto._session._introduction import EXECUTE, IntroducingRequest
+from pgproto._session._introduction import EXECUTE, IntroducingRequest, bound
 from pgproto._session._machine import FLUSH, RequestMachine
 from pgproto._session._sql import check_sql, first_keyword
 from pgproto._session._statement import Statement
@@ -64,7 +64,7 @@ class Batch(IntroducingRequest[int]):
             raise LocalProtocolError("arguments were added before the statement was known")
         if isinstance(arguments, str | bytes):
             raise DataError(f"a set of arguments is a sequence of them, not {type(arguments).__name__}")
-        data = self._statement.bind(tuple(arguments))
+        data = bound(machine, self._statement, tuple(arguments))
         self._portion.append(data)
         self._portion.append(EXECUTE)
         self._size += len(data) + len(EXECUTE)

@@ -12,6 +12,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, TypeAlias
 
+from pgproto._columns import Columns
 from pgproto._connecting import Established
 from pgproto._session._batch import Batch
 from pgproto._session._copy import CopyIn, CopyOut
@@ -21,23 +22,49 @@ from pgproto._session._listener import Listener
 from pgproto._session._machine import RequestMachine
 from pgproto._session._pipeline import Pipeline, PipelineResult
 from pgproto._session._prepare import CloseStatement, Prepare
-from pgproto._session._query import Query, Rows, all_rows, command_tag, first_row, first_value, one_row
+from pgproto._session._query import Query
 from pgproto._session._request import Request
+from pgproto._session._results import (
+    ColumnRows,
+    Rows,
+    all_columns,
+    all_rows,
+    command_tag,
+    first_row,
+    first_value,
+    one_row,
+)
 from pgproto._session._retry import Retries
 from pgproto._session._simple import Ping, Result, SimpleQuery
 from pgproto._session._statement import PreparedStatement
 from pgproto._session._tag import CommandTag
 from pgproto._session._transaction import TransactionScope
-from pgproto.errors import LocalProtocolError, PostgresError
+from pgproto.errors import DataError, LocalProtocolError, PostgresError
 from pgproto.messages import NoticeResponse, ParameterStatus
+from pgproto.types import CodecFormat, TypeRegistry
 
-__all__ = ["ServerVersion", "SessionCore"]
+__all__ = ["FIND_TYPE", "ServerVersion", "SessionCore"]
 
 Arguments: TypeAlias = tuple[object, ...]
 Row: TypeAlias = Callable[..., object] | None
 Prepared: TypeAlias = PreparedStatement | None
 
 _VERSION: Final = re.compile(r"([0-9]{1,4})(?:\.([0-9]{1,4}))?", re.ASCII)
+
+FIND_TYPE: Final = """
+select case
+    when $1 ~ '^[0-9]+$'
+    then (select oid from pg_catalog.pg_type where oid = $1::pg_catalog.oid)
+    when $2::pg_catalog.text is not null
+    then pg_catalog.to_regtype(
+        pg_catalog.quote_ident($2) || '.' || pg_catalog.quote_ident($1)
+    )::pg_catalog.oid
+    else coalesce(
+        pg_catalog.to_regtype(pg_catalog.quote_ident($1)), pg_catalog.to_regtype($1)
+    )::pg_catalog.oid
+end
+"""
+"""The OID of a type by its name and its schema, which may be NULL; or by its OID, if there is such a type."""
 
 
 class ServerVersion(NamedTuple):
@@ -53,10 +80,11 @@ class ServerVersion(NamedTuple):
 class SessionCore:
     """The verbs of a session, above its `RequestMachine`."""
 
-    __slots__ = ("established", "machine")
+    __slots__ = ("_owns_types", "established", "machine")
 
     def __init__(self, machine: RequestMachine, established: Established) -> None:
         self.machine = machine
+        self._owns_types = False
         self.established = established
         """How the session came about, and what a cancel request for it needs."""
 
@@ -66,45 +94,44 @@ class SessionCore:
         self, sql: str, arguments: Arguments, timeout: float | None, prepared: Prepared = None
     ) -> Request[CommandTag]:
         """The command tag; rows, if any, are dropped."""
-        return Query(self.machine, sql, arguments, command_tag, limit=0, timeout=timeout, prepared=prepared)
+        rows = Rows(limit=0)
+        return Query(self.machine, sql, arguments, rows, command_tag, timeout=timeout, prepared=prepared)
 
     def fetch(
         self, sql: str, arguments: Arguments, row: Row, timeout: float | None, prepared: Prepared = None
     ) -> Request[list[Any]]:
         """All rows."""
-        return Query(self.machine, sql, arguments, all_rows, row=row, timeout=timeout, prepared=prepared)
+        rows = Rows(row)
+        return Query(self.machine, sql, arguments, rows, all_rows, timeout=timeout, prepared=prepared)
 
     def fetchrow(
         self, sql: str, arguments: Arguments, row: Row, timeout: float | None, prepared: Prepared = None
     ) -> Request[Any]:
         """The first row or None."""
-        return Query(
-            self.machine, sql, arguments, first_row, row=row, limit=1, timeout=timeout, prepared=prepared
-        )
+        rows = Rows(row, limit=1)
+        return Query(self.machine, sql, arguments, rows, first_row, timeout=timeout, prepared=prepared)
 
     def fetch_one(
         self, sql: str, arguments: Arguments, row: Row, timeout: float | None, prepared: Prepared = None
     ) -> Request[Any]:
         """Exactly one row."""
-        return Query(
-            self.machine, sql, arguments, one_row, row=row, limit=2, timeout=timeout, prepared=prepared
-        )
+        rows = Rows(row, limit=2)
+        return Query(self.machine, sql, arguments, rows, one_row, timeout=timeout, prepared=prepared)
 
     def fetchval(
         self, sql: str, arguments: Arguments, column: int, timeout: float | None, prepared: Prepared = None
     ) -> Request[Any]:
         """One column of the first row."""
+        rows = Rows(tuple, limit=1)
+        finish = partial(first_value, column)
+        return Query(self.machine, sql, arguments, rows, finish, timeout=timeout, prepared=prepared)
 
-        return Query(
-            self.machine,
-            sql,
-            arguments,
-            partial(first_value, column),
-            row=tuple,
-            limit=1,
-            timeout=timeout,
-            prepared=prepared,
-        )
+    def fetch_columns(
+        self, sql: str, arguments: Arguments, timeout: float | None, prepared: Prepared = None
+    ) -> Request[Columns]:
+        """All rows, by column."""
+        rows = ColumnRows()
+        return Query(self.machine, sql, arguments, rows, all_columns, timeout=timeout, prepared=prepared)
 
     def simple_query(self, sql: str, timeout: float | None) -> Request[list[Result]]:
         """One result for each statement."""
@@ -180,9 +207,52 @@ class SessionCore:
         """One column of the first row."""
         return PipelineResult(sql, arguments, Rows(tuple, 1), partial(first_value, column))
 
+    def later_fetch_columns(self, sql: str, arguments: Arguments) -> PipelineResult[Columns]:
+        """All rows, by column."""
+        rows = ColumnRows()
+        return PipelineResult(sql, arguments, rows, lambda _: rows.columns())
+
     def ping(self, timeout: float | None) -> Request[None]:
         """A round trip."""
         return Ping(timeout)
+
+    # Codecs of the session's own.
+
+    def type_query(self, type: str | int, oid: int | None) -> tuple[str, list[int]]:
+        """What asks the server about a type, and with which argument; nothing comes of it if it is known."""
+        if not oid:
+            raise DataError(f"the database has no type {type!r}")
+        sql, (oids,) = self.machine.types.introspection_query(self.machine.types.unknown([oid]))
+        return sql, oids
+
+    def set_type_codec(
+        self,
+        oid: int,
+        rows: Sequence[Sequence[object]],
+        encoder: Callable[[Any], Any] | None,
+        decoder: Callable[[Any], object] | None,
+        format: CodecFormat,
+    ) -> None:
+        """Functions for the values of a type, described by ``rows`` if it was not known."""
+        types = self._own_types()
+        if rows:
+            types.learn(rows)
+        types.set_codec(types.codec(oid).name, encoder=encoder, decoder=decoder, format=format)
+
+    def reset_type_codec(self, oid: int, rows: Sequence[Sequence[object]]) -> None:
+        """The type's own functions."""
+        types = self._own_types()
+        if rows:
+            types.learn(rows)
+        types.reset_codec(types.codec(oid).name)
+        types.reset_codec(oid)
+
+    def _own_types(self) -> TypeRegistry:
+        """A registry that no other session shares."""
+        if not self._owns_types:
+            self.machine.types = self.machine.types.copy()
+            self._owns_types = True
+        return self.machine.types
 
     # What is known without asking.
 

@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from pgproto import messages as m
-from pgproto._session._introduction import IntroducingRequest
+from pgproto._session._introduction import IntroducingRequest, bound, known_statement
 from pgproto._session._machine import SYNC, RequestMachine
-from pgproto._session._query import Rows
 from pgproto._session._request import SUSPENDING, Request
+from pgproto._session._results import Rows
 from pgproto._session._statement import Statement, check_arguments
 from pgproto._state import Step
 from pgproto.errors import DataError, RemoteProtocolError
@@ -104,8 +104,7 @@ class _Batch(IntroducingRequest[list[object]]):
         """Nothing: a batch is small, and a cancel would break the transaction around it."""
 
     def ready(self, machine: RequestMachine, status: str) -> bool:
-        if self.error is None:
-            self.error = self.rows.error
+        self.error = self.rows.error or self.error
         return True
 
     def value(self) -> list[object]:
@@ -122,7 +121,7 @@ class _Open(_Batch):
         self._arguments = arguments
 
     def begin(self, machine: RequestMachine) -> None:
-        statement = machine.statements.get(self.sql)
+        statement = known_statement(machine, self.sql)
         if statement is None:
             check_arguments(self._arguments)
             self.introduce(machine, self.sql, machine.new_statement_name())
@@ -136,7 +135,7 @@ class _Open(_Batch):
     def _execute(self, machine: RequestMachine, statement: Statement) -> None:
         if statement.keyword == "COPY":
             raise DataError("COPY gives no rows to stream; copy_out() receives its data")
-        bind = statement.bind(self._arguments, self.cursor.portal)
+        bind = bound(machine, statement, self._arguments, self.cursor.portal)
         self.cursor.describe(statement)
         self.rows.use(statement)
         data = bind + self.cursor.execute() + SYNC

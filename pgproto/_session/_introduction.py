@@ -9,7 +9,7 @@ different servers.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Final, TypeVar, cast
 
@@ -22,8 +22,20 @@ from pgproto._session._statement import Statement
 from pgproto._state import Step
 from pgproto.errors import DataError
 from pgproto.types import Codec
+from pgproto.types._builtin import BUILTIN_CODECS
+from pgproto.types._codec import ChangedType
 
-__all__ = ["EXECUTE", "IntroducingRequest", "in_format", "make_statement"]
+__all__ = [
+    "EXECUTE",
+    "IntroducingRequest",
+    "bound",
+    "defined_types",
+    "in_format",
+    "is_of_changed_type",
+    "known_statement",
+    "make_statement",
+    "renewed",
+]
 
 R_co = TypeVar("R_co", covariant=True)
 
@@ -145,12 +157,90 @@ def make_statement(
 ) -> Statement:
     """The statement with the codecs that its types have in this session."""
     machine.traces.see_text(sql)
-    codec = machine.types.codec
+    return _with_codecs(machine, sql, name, first_keyword(sql), parameters, columns)
+
+
+def _with_codecs(
+    machine: RequestMachine,
+    sql: str,
+    name: str,
+    keyword: str,
+    parameters: Sequence[int],
+    columns: Sequence[m.FieldDescription],
+) -> Statement:
+    types = machine.types
+    # Another thread's session may change what they share at any time; then this is outdated at once.
+    generation = types.generation
     return Statement(
         sql,
         name,
-        first_keyword(sql),
-        [codec(oid) for oid in parameters],
+        keyword,
+        [types.codec(oid) for oid in parameters],
         columns,
-        [codec(column.type_oid) for column in columns],
+        [types.codec(column.type_oid) for column in columns],
+        generation,
     )
+
+
+def known_statement(machine: RequestMachine, sql: str) -> Statement | None:
+    """The cached statement for this SQL, with the codecs of now; None if it has to be introduced."""
+    statement = machine.statements.get(sql)
+    if statement is None or statement.generation == machine.types.generation:
+        return statement
+    current = renewed(machine, statement)
+    if current is None:
+        machine.statements.discard(statement)
+    else:
+        machine.statements.renew(current)
+    return current
+
+
+def renewed(machine: RequestMachine, statement: Statement) -> Statement | None:
+    """The statement with the codecs of now, since types have been learned, forgotten, or given others.
+
+    None if the server has to be asked about its types again.
+    """
+    oids = [*statement.parameter_types, *[column.type_oid for column in statement.columns]]
+    if machine.types.unknown(oids):
+        return None
+    current = _with_codecs(
+        machine,
+        statement.sql,
+        statement.name,
+        statement.keyword,
+        statement.parameter_types,
+        statement.columns,
+    )
+    if not current.has_codecs_of(statement):
+        return current
+    # What its row decoders have learned is still worth having.
+    statement.generation = current.generation
+    return statement
+
+
+def bound(
+    machine: RequestMachine, statement: Statement, arguments: Sequence[object], portal: str = ""
+) -> bytes:
+    """The Bind message for these arguments; raises `DataError` for those that do not fit.
+
+    If they do not fit a type of the database's own, that may have been altered since it was looked up; it is
+    looked up again the next time.
+    """
+    try:
+        return statement.bind(arguments, portal)
+    except DataError:
+        if defined := defined_types(statement.parameter_types):
+            machine.types.forget(defined)
+        raise
+
+
+def defined_types(oids: Iterable[int]) -> set[int]:
+    """Those of these types that are not built in."""
+    return {oid for oid in oids if oid not in BUILTIN_CODECS}
+
+
+def is_of_changed_type(error: BaseException | None) -> bool:
+    """Whether the reason for it may be that a type is not any more what it was when it was looked up."""
+    while error is not None and not isinstance(error, ChangedType):
+        error = error.__cause__
+    return error is not None

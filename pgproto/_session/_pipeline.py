@@ -12,9 +12,9 @@ from collections.abc import Callable, Sequence
 from typing import Final, Generic, TypeVar
 
 from pgproto import messages as m
-from pgproto._session._introduction import EXECUTE, IntroducingRequest
+from pgproto._session._introduction import EXECUTE, IntroducingRequest, bound, known_statement
 from pgproto._session._machine import SYNC, RequestMachine
-from pgproto._session._query import Rows
+from pgproto._session._results import Rows
 from pgproto._session._sql import ENDING, check_sql, first_keyword
 from pgproto._session._statement import Statement, check_arguments
 from pgproto._state import Step
@@ -63,7 +63,7 @@ class PipelineResult(Generic[R_co]):
         """The outcome is known; ``told`` is whether the caller hears of it by another way too."""
         if not self.done:
             self.done = True
-            self._error = error or self.rows.error
+            self._error = self.rows.error or error
             self._asked = told
 
     def __del__(self) -> None:
@@ -120,12 +120,12 @@ class Pipeline(IntroducingRequest[None]):
         steps: list[Step] = []
         while self._next_written < len(self.results):
             result = self.results[self._next_written]
-            statement = self._statement or machine.statements.get(result.sql)
+            statement = self._statement or known_statement(machine, result.sql)
             self._statement = None
             if statement is None:
                 break
             try:
-                data = statement.bind(result.arguments)
+                data = bound(machine, statement, result.arguments)
             except DataError as error:
                 self._refused = error
                 raise

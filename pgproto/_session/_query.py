@@ -7,30 +7,32 @@ PostgreSQL documentation: "Extended Query".
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final, TypeVar, cast
+from functools import partial
+from typing import Final, TypeVar
 
 from pgproto import messages as m
-from pgproto._connection import RowSink
-from pgproto._row_factories import RowFactory
-from pgproto._rows import Decoder, skip_rows
-from pgproto._session._introduction import EXECUTE, IntroducingRequest, in_format, make_statement
+from pgproto._session._introduction import (
+    EXECUTE,
+    IntroducingRequest,
+    bound,
+    defined_types,
+    in_format,
+    known_statement,
+    make_statement,
+    renewed,
+)
 from pgproto._session._machine import FLUSH, SYNC, RequestMachine
 from pgproto._session._request import COPYING
+from pgproto._session._results import Rows
 from pgproto._session._sql import ENDING, check_sql, first_keyword
 from pgproto._session._statement import PreparedStatement, Statement, check_arguments
-from pgproto._session._tag import CommandTag
 from pgproto._state import Step
-from pgproto.errors import (
-    DataError,
-    NoRows,
-    PostgresError,
-    ResultTooLarge,
-    TooManyRows,
-)
+from pgproto.errors import DataError, PostgresError
 
-__all__ = ["Query", "Rows", "all_rows", "command_tag", "first_row", "first_value", "one_row"]
+__all__ = ["Query"]
 
 R_co = TypeVar("R_co", covariant=True)
+RowsT = TypeVar("RowsT", bound=Rows)
 
 _EXECUTE_AND_SYNC: Final = EXECUTE + SYNC
 _DESCRIBE_EXECUTE_AND_SYNC: Final = m.Describe("P").encode() + EXECUTE + SYNC
@@ -40,66 +42,11 @@ _COPY: Final = (Step.PARSE, Step.BIND, Step.EXECUTE)
 
 # What the server says when a statement that it once described is not what it was.
 _STALE: Final = frozenset({"0A000", "26000"})
-_UNDEFINED_OBJECT: Final = "42704"
 
-
-class Rows:
-    """The rows of one execution, as they come in."""
-
-    __slots__ = ("_bytes", "_decode", "_factory", "error", "limit", "names", "rows", "tag")
-
-    def __init__(self, row: Callable[..., object] | None, limit: int | None = None) -> None:
-        self._factory = RowFactory(row)
-        self._decode: Decoder | None = None
-        self._bytes = 0
-        self.limit = limit
-        """How many rows to keep at the most; those behind are dropped."""
-        self.names: tuple[str, ...] = ()
-        self.rows: list[object] = []
-        self.tag = ""
-        self.error: BaseException | None = None
-        """Why the rows are not to be had, though the server has sent them."""
-
-    def use(self, statement: Statement) -> None:
-        """Expect rows of this statement."""
-        self.names = statement.names
-        self._decode = statement.decoder(self._factory)
-
-    def sink(self, machine: RequestMachine, owner: IntroducingRequest[object]) -> RowSink:
-        """What takes the rows from the connection, for a request of this machine."""
-        limit = machine.max_result_bytes
-
-        def take(data: bytes, start: int, end: int) -> int:
-            decode = self._decode
-            if decode is None or owner.abandoned:
-                return skip_rows(data, start, end)
-            try:
-                position = decode(self.rows, data, start, end)
-            except DataError as error:
-                # The values are broken, the messages are not: only this request fails.
-                self._give_up(error)
-                return skip_rows(data, start, end)
-            if self.limit is not None and len(self.rows) > self.limit:
-                del self.rows[self.limit :]
-            if limit is not None:
-                self._bytes += position - start
-                if self._bytes > limit:
-                    self._give_up(
-                        ResultTooLarge(f"the result has more than {limit} bytes (max_result_bytes)")
-                    )
-                    machine.cancel(owner)
-            return position
-
-        return take
-
-    def _give_up(self, error: BaseException) -> None:
-        self.error = error
-        self._decode = None
-        self.rows.clear()
-
-    def made(self) -> list[object]:
-        """The rows as the caller wants them; runs the caller's own code."""
-        return self._factory.finish(self.names, self.rows)
+# What it says when a type is not what it was when it was looked up: it was dropped, perhaps made anew under
+# another OID (undefined_object, or internal_error when nothing is found of it), or an attribute was added or
+# dropped (datatype_mismatch).
+_CHANGED_TYPE: Final = frozenset({"0A000", "42704", "42804", "XX000"})
 
 
 class Query(IntroducingRequest[R_co]):
@@ -126,10 +73,9 @@ class Query(IntroducingRequest[R_co]):
         machine: RequestMachine,
         sql: str,
         arguments: Sequence[object],
-        finish: Callable[[Rows], R_co],
+        rows: RowsT,
+        finish: Callable[[RowsT], R_co],
         *,
-        row: Callable[..., object] | None = None,
-        limit: int | None = None,
         timeout: float | None = None,
         prepared: PreparedStatement | None = None,
     ) -> None:
@@ -138,9 +84,9 @@ class Query(IntroducingRequest[R_co]):
         keyword = first_keyword(sql) if statement is None else statement.keyword
         self.opens_lease = keyword in ("BEGIN", "START")
         self.copies = keyword == "COPY"
-        self.rows = Rows(row, limit)
+        self.rows: Rows = rows
         self._arguments = arguments
-        self._finish = finish
+        self._finish = partial(finish, rows)
         self._prepared = prepared
         self._statement: Statement | None = None
         self._bound = False
@@ -158,8 +104,7 @@ class Query(IntroducingRequest[R_co]):
     # Writing.
 
     def begin(self, machine: RequestMachine) -> None:
-        prepared = self._prepared
-        statement = machine.statements.get(self.sql) if prepared is None else prepared.current()
+        statement = self._known(machine)
         if self.copies:
             self._copy(machine)
         elif statement is None:
@@ -167,6 +112,18 @@ class Query(IntroducingRequest[R_co]):
             self.introduce(machine, self.sql, machine.new_statement_name())
         else:
             self._execute(machine, statement)
+
+    def _known(self, machine: RequestMachine) -> Statement | None:
+        """What is known of the statement; None if it has to be introduced."""
+        prepared = self._prepared
+        if prepared is None:
+            return known_statement(machine, self.sql)
+        statement = prepared.current()
+        if statement is not None and statement.generation != machine.types.generation:
+            prepared.statement = renewed(machine, statement)
+            if prepared.statement is None:
+                machine.statements.close(statement)
+        return prepared.statement
 
     def introduced(self, machine: RequestMachine, statement: Statement) -> None:
         if self._prepared is not None:
@@ -176,7 +133,15 @@ class Query(IntroducingRequest[R_co]):
         self._execute(machine, statement)
 
     def _execute(self, machine: RequestMachine, statement: Statement) -> None:
-        data = statement.bind(self._arguments)
+        try:
+            data = bound(machine, statement, self._arguments)
+        except DataError:
+            if self._retried or not defined_types(statement.parameter_types):
+                raise
+            self._retried = True
+            self._drop(machine, statement)
+            self.introduce(machine, self.sql, machine.new_statement_name())
+            return
         self._statement = statement
         self.rows.use(statement)
         closes, close_steps = machine.take_closes()
@@ -243,18 +208,25 @@ class Query(IntroducingRequest[R_co]):
 
     def fail(self, machine: RequestMachine, error: PostgresError) -> None:
         super().fail(machine, error)
-        if error.sqlstate == _UNDEFINED_OBJECT:
-            # Types may have been dropped, and made again under another OID.
+        if error.sqlstate in _CHANGED_TYPE:
             machine.types.forget()
         statement = self._statement
         if statement is None or self._bound:
             return
         stale = error.sqlstate in _STALE
+        if error.sqlstate in _CHANGED_TYPE and defined_types(statement.parameter_types):
+            stale = True
         if stale or not statement.name:
-            machine.statements.discard(statement)
-            if self._prepared is not None:
-                self._prepared.statement = None
+            self._drop(machine, statement)
         self._stale = stale and not self._retried
+
+    def _drop(self, machine: RequestMachine, statement: Statement) -> None:
+        """Know nothing of the statement any more, so that it is introduced again."""
+        if self._prepared is None:
+            machine.statements.discard(statement)
+        else:
+            self._prepared.statement = None
+            machine.statements.close(statement)
 
     def ready(self, machine: RequestMachine, status: str) -> bool:
         if self._stale and status == "I" and not self.abandoned:
@@ -262,51 +234,16 @@ class Query(IntroducingRequest[R_co]):
             self._retried, self._stale = True, False
             self.error = self._statement = None
             return False
-        if self.error is None:
-            self.error = self.rows.error
+        # If there is something about the rows, it came first; the server may only have been told to stop.
+        self.error = self.rows.error or self.error
         return True
 
     def left_alone(self, machine: RequestMachine) -> None:
         machine.cancel(self)
 
     def value(self) -> R_co:
-        return self._finish(self.rows)
+        return self._finish()
 
 
 def _shape(columns: Sequence[m.FieldDescription]) -> list[tuple[str, int]]:
     return [(column.name, column.type_oid) for column in columns]
-
-
-def all_rows(rows: Rows) -> list[object]:
-    """Every row."""
-    return rows.made()
-
-
-def first_row(rows: Rows) -> object:
-    """The first row; None if there is none."""
-    made = rows.made()
-    return made[0] if made else None
-
-
-def first_value(column: int, rows: Rows) -> object:
-    """One value of the first row; None if there is no row. Raises `DataError` if there is no such column."""
-    for first in rows.rows:
-        try:
-            return cast("tuple[object, ...]", first)[column]
-        except IndexError:
-            raise DataError(f"column {column} was wanted; the result has {len(rows.names)}") from None
-    return None
-
-
-def one_row(rows: Rows) -> object:
-    """The only row. Raises `NoRows` or `TooManyRows`."""
-    if not rows.rows:
-        raise NoRows("the query returned no row, where one was wanted")
-    if len(rows.rows) > 1:
-        raise TooManyRows("the query returned more than the one row that was wanted")
-    return rows.made()[0]
-
-
-def command_tag(rows: Rows) -> CommandTag:
-    """What the statement did."""
-    return CommandTag(rows.tag)

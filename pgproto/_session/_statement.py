@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 from collections import OrderedDict
 from collections.abc import Sequence
+from operator import is_
 from typing import Final
 
 from pgproto import messages as m
@@ -52,6 +53,7 @@ class Statement:
         "_tail",
         "codecs",
         "columns",
+        "generation",
         "keyword",
         "name",
         "names",
@@ -68,6 +70,7 @@ class Statement:
         parameters: Sequence[Codec],
         columns: Sequence[m.FieldDescription],
         codecs: Sequence[Codec],
+        generation: int = 0,
     ) -> None:
         self.sql = sql
         self.name = name
@@ -78,6 +81,8 @@ class Statement:
         """As the server described them; empty if it returns no rows."""
         self.codecs = tuple(codecs)
         """One for each column."""
+        self.generation = generation
+        """Of the type registry, when the codecs were taken from it."""
         self.names = tuple([column.name for column in columns])
         self.parse = m.Parse(name, sql, self.parameter_types).encode()
         self._parameters = tuple(parameters)
@@ -88,6 +93,11 @@ class Statement:
         self._head = head[5:-4] + len(parameters).to_bytes(2, "big")
         self._tail = _formats([codec.format for codec in codecs])
         self._decoders: dict[str, Decoder] = {}
+
+    def has_codecs_of(self, other: Statement) -> bool:
+        """Whether its values are encoded and decoded as the other's are."""
+        ours, theirs = (*self._parameters, *self.codecs), (*other._parameters, *other.codecs)
+        return all(map(is_, ours, theirs))
 
     def bind(self, arguments: Sequence[object], portal: str = "") -> bytes:
         """The Bind message for these arguments; raises `DataError` for those that do not fit."""
@@ -206,11 +216,20 @@ class StatementCache:
         if len(self._statements) > self._capacity:
             self._forget(self._statements.popitem(last=False)[1])
 
+    def renew(self, statement: Statement) -> None:
+        """Take this for the statement of the same SQL and name, if that is still there."""
+        if statement.sql in self._statements:
+            self._statements[statement.sql] = statement
+
     def discard(self, statement: Statement) -> None:
         """Forget a statement that turned out stale."""
         if self._statements.get(statement.sql) is statement:
             del self._statements[statement.sql]
             self._forget(statement)
+
+    def close(self, statement: Statement) -> None:
+        """Have the server drop a statement that is not, or not any more, among these."""
+        self._forget(statement)
 
     def clear(self) -> None:
         """Forget everything, because the server has."""

@@ -13,6 +13,7 @@ from functools import partial
 from itertools import islice
 from typing import Any, Protocol, TypeVar, overload
 
+from pgproto._columns import Columns
 from pgproto._record import Record
 from pgproto._session import (
     Batch,
@@ -136,6 +137,14 @@ class AsyncQueries(ABC):
         """Execute a statement and return one value of its first row, or None if there is no row."""
         driver, core, lease = self._connection()
         return await driver.perform(core.fetchval(sql, args, column, timeout), lease)
+
+    async def fetch_columns(self, sql: str, *args: object, timeout: float | None = None) -> Columns:
+        """Execute a statement and return all its rows by column, without an object for each number.
+
+        The columns go into numpy and Arrow as they are; see `pgproto.Columns`.
+        """
+        driver, core, lease = self._connection()
+        return await driver.perform(core.fetch_columns(sql, args, timeout), lease)
 
     async def executemany(
         self,
@@ -265,6 +274,10 @@ class AsyncStatement:
         return await self._driver.perform(
             self._core.fetchval(self.sql, args, column, timeout, self._prepared)
         )
+
+    async def fetch_columns(self, *args: object, timeout: float | None = None) -> Columns:
+        """As the session's `fetch_columns`."""
+        return await self._driver.perform(self._core.fetch_columns(self.sql, args, timeout, self._prepared))
 
     async def close(self) -> None:
         """Drop the statement on the server; this works in a failed transaction too."""

@@ -11,6 +11,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, cast, overload
 
+from pgproto._columns import Columns
 from pgproto._record import Record
 from pgproto._session import CommandTag, Lease, Notification, PipelineResult, Request, SessionCore
 from pgproto._verbs._async import AsyncDriver
@@ -245,6 +246,10 @@ class AsyncPipeline:
     def fetchval(self, sql: str, *args: object, column: int = 0) -> PipelineResult[Any]:
         """As the session's `fetchval`."""
         return self._add(self._core.later_fetchval(sql, args, column))
+
+    def fetch_columns(self, sql: str, *args: object) -> PipelineResult[Columns]:
+        """As the session's `fetch_columns`."""
+        return self._add(self._core.later_fetch_columns(sql, args))
 
 
 class AsyncNotifications:

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, TypeVar, overload
 
 from pgproto._record import Record
-from pgproto._session import Lease, Result, ServerVersion, SessionCore
+from pgproto._session import FIND_TYPE, Lease, Result, ServerVersion, SessionCore
 from pgproto._verbs._async import AsyncDriver, AsyncStatement
 from pgproto._verbs._async_copy import AsyncCopies
 from pgproto._verbs._async_scopes import (
@@ -20,6 +20,7 @@ from pgproto._verbs._async_scopes import (
     AsyncTransaction,
 )
 from pgproto.errors import PostgresError
+from pgproto.types import CodecFormat
 
 __all__ = ["AsyncSession"]
 
@@ -131,6 +132,35 @@ class AsyncSession(AsyncCopies):
         parameters: never put a value into the string. PostgreSQL documentation: "Simple Query".
         """
         return await self._driver.perform(self._core.simple_query(sql, timeout))
+
+    async def set_type_codec(
+        self,
+        type: str | int,
+        *,
+        schema: str | None = None,
+        encoder: Callable[[Any], Any] | None = None,
+        decoder: Callable[[Any], object] | None = None,
+        format: CodecFormat = "text",
+    ) -> None:
+        """Encode and decode the values of a type with functions of your own, in this session.
+
+        ``type`` is its name, which is looked for in ``schema`` or else along the ``search_path``, or its OID.
+        With the text format ``encoder`` returns a `str` and ``decoder`` gets one; with ``"binary"`` it is
+        `bytes`. One that is not given stays what it was. Both must be pure; an exception of theirs becomes a
+        `pgproto.DataError`. Arrays and other types made of this one follow, and statements that have been
+        prepared before. For all sessions of a pool, give it a `pgproto.types.TypeRegistry`.
+
+        Raises `pgproto.DataError` if there is no such type.
+        """
+        oid = await self.fetchval(FIND_TYPE, str(type), schema)
+        rows = await self.fetch(*self._core.type_query(type, oid), row=tuple)
+        self._core.set_type_codec(oid, rows, encoder, decoder, format)
+
+    async def reset_type_codec(self, type: str | int, *, schema: str | None = None) -> None:
+        """Take back what `set_type_codec` said about a type, or what the session's registry says of it."""
+        oid = await self.fetchval(FIND_TYPE, str(type), schema)
+        rows = await self.fetch(*self._core.type_query(type, oid), row=tuple)
+        self._core.reset_type_codec(oid, rows)
 
     async def ping(self, *, timeout: float | None = None) -> None:
         """Make sure that the server answers; it leaves no trace in the server's log."""

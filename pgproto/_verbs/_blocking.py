@@ -8,6 +8,7 @@ from functools import partial
 from itertools import islice
 from typing import Any, Protocol, TypeVar, overload
 
+from pgproto._columns import Columns
 from pgproto._record import Record
 from pgproto._session import (
     Batch,
@@ -132,6 +133,14 @@ class BlockingQueries(ABC):
         driver, core, lease = self._connection()
         return driver.perform(core.fetchval(sql, args, column, timeout), lease)
 
+    def fetch_columns(self, sql: str, *args: object, timeout: float | None = None) -> Columns:
+        """Execute a statement and return all its rows by column, without an object for each number.
+
+        The columns go into numpy and Arrow as they are; see `pgproto.Columns`.
+        """
+        driver, core, lease = self._connection()
+        return driver.perform(core.fetch_columns(sql, args, timeout), lease)
+
     def executemany(
         self,
         sql: str,
@@ -250,6 +259,10 @@ class BlockingStatement:
     def fetchval(self, *args: object, column: int = 0, timeout: float | None = None) -> Any:
         """As the session's `fetchval`."""
         return self._driver.perform(self._core.fetchval(self.sql, args, column, timeout, self._prepared))
+
+    def fetch_columns(self, *args: object, timeout: float | None = None) -> Columns:
+        """As the session's `fetch_columns`."""
+        return self._driver.perform(self._core.fetch_columns(self.sql, args, timeout, self._prepared))
 
     def close(self) -> None:
         """Drop the statement on the server; this works in a failed transaction too."""

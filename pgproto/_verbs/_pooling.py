@@ -105,6 +105,9 @@ class Wishes:
     def fetchval(self, *arguments: object) -> Wish:
         return SessionCore.fetchval, arguments
 
+    def fetch_columns(self, *arguments: object) -> Wish:
+        return SessionCore.fetch_columns, arguments
+
 
 class PoolBase(ABC, Generic[D, W]):
     """The parameters of a pool, and its machine.
@@ -124,6 +127,7 @@ class PoolBase(ABC, Generic[D, W]):
       own instead.
     - ``before_connect(parameters)`` may change the parameters or return others; ``after_connect``,
       ``before_acquire``, ``after_release`` and ``before_close`` are called with a session.
+    - ``types``: the codecs that all its sessions share.
     - ``leak_after``: a session that is out for longer is reported on the log, with where it was acquired.
 
     Raises:
@@ -151,6 +155,7 @@ class PoolBase(ABC, Generic[D, W]):
         after_release: HookFunction = None,
         before_close: HookFunction = None,
         leak_after: float | None = None,
+        types: TypeRegistry | None = None,
         **params: object,
     ) -> None:
         hooks = {
@@ -180,7 +185,7 @@ class PoolBase(ABC, Generic[D, W]):
         self._cancel_timeout = cancel_timeout
         self._connect_timeout = connect_timeout
         self._whole_stack = leak_after is not None
-        self._types = TypeRegistry()
+        self._types = TypeRegistry() if types is None else types
         self._machine: PoolMachine[Member[D], W] = PoolMachine(config, self._random)
         self._prepare()
 

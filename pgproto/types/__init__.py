@@ -59,7 +59,7 @@ from pgproto.types._json import JsonText
 from pgproto.types._network import MacAddress
 from pgproto.types._pgvector import SparseVector
 from pgproto.types._ranges import Multirange, Range
-from pgproto.types._registry import TypeRegistry
+from pgproto.types._registry import CodecFormat, TypeRegistry
 from pgproto.types._temporal import Overflow
 from pgproto.types._tsvector import Lexeme, Position, TsVector
 
@@ -71,6 +71,7 @@ __all__ = [
     "Box",
     "Circle",
     "Codec",
+    "CodecFormat",
     "Composite",
     "Cube",
     "DateInfinity",

@@ -20,6 +20,7 @@ __all__ = [
     "BINARY",
     "MAX_DEPTH",
     "TEXT",
+    "ChangedType",
     "Codec",
     "Decode",
     "Encode",
@@ -171,6 +172,10 @@ def _short_items(value: Collection[object], depth: int) -> str:
 def wrong_value(type_name: str, value: object, why: str) -> DataError:
     """The error for a value that cannot be encoded."""
     return DataError(f"cannot encode {shortened(value)} ({type(value).__qualname__}) as {type_name}: {why}")
+
+
+class ChangedType(DataError):
+    """The value is not one of the type as it was looked up; the type may have been altered since."""
 
 
 def malformed(type_name: str, why: str) -> DataError:

@@ -19,6 +19,7 @@ from pgproto.types._codec import (
     BINARY,
     MAX_DEPTH,
     TEXT,
+    ChangedType,
     Codec,
     Encode,
     container,
@@ -189,6 +190,10 @@ def _encode_attribute(name: str, attribute: str, encode: Encode, value: object) 
         raise DataError(f"{error} (attribute {attribute} of {name})") from error.__cause__
 
 
+def _changed(name: str, why: str) -> ChangedType:
+    return ChangedType(f"{malformed(name, why)}; has the type changed?")
+
+
 def composite_codec(oid: int, name: str, names: tuple[str, ...], codecs: tuple[Codec, ...]) -> Codec:
     """The codec for a composite type of these attributes."""
     text_encoders = [codec.encoder(TEXT) for codec in codecs]
@@ -204,7 +209,7 @@ def composite_codec(oid: int, name: str, names: tuple[str, ...], codecs: tuple[C
     def decode_text(data: bytes) -> object:
         texts = [] if data == b"()" and not names else parse_row(name, data)
         if len(texts) != len(names):
-            raise malformed(name, f"{len(texts)} values for {len(names)} attributes; has the type changed?")
+            raise _changed(name, f"{len(texts)} values for {len(names)} attributes")
         values = zip(text_decoders, texts, strict=True)
         return _make(names, [None if text is None else decode(text) for decode, text in values])
 
@@ -239,9 +244,7 @@ def composite_codec(oid: int, name: str, names: tuple[str, ...], codecs: tuple[C
         def decode_values(data: bytes, depth: int) -> object:
             attributes = _attributes(name, data, depth)
             if [part_oid for part_oid, _ in attributes] != oids:
-                raise malformed(
-                    name, "its attributes have other types than those that were looked up; has it changed?"
-                )
+                raise _changed(name, "its attributes have other types than those that were looked up")
             values = zip(decoders, attributes, strict=True)
             return _make(
                 names, [None if part is None else decode(part, depth + 1) for decode, (_, part) in values]

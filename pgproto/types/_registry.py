@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final, NoReturn
+from typing import Any, Final, Literal, NoReturn, TypeAlias
 
 from pgproto.errors import DataError
 from pgproto.types._arrays import array_codec
@@ -27,7 +27,11 @@ from pgproto.types._ranges import multirange_codec, range_codec
 from pgproto.types._temporal import Overflow, temporal_codecs
 from pgproto.types._text import text_codec, text_encoder
 
-__all__ = ["TypeRegistry"]
+__all__ = ["CodecFormat", "TypeRegistry"]
+
+CodecFormat: TypeAlias = Literal["text", "binary"]
+
+_FORMATS: Final = {"text": TEXT, "binary": BINARY}
 
 _BUILTIN_NAMES: Final = {codec.name: codec.oid for codec in BUILTIN_CODECS.values()}
 
@@ -53,10 +57,8 @@ class TypeRegistry:
         self._overflow: Overflow = overflow
         self._generation = 0
         self._known: dict[int, TypeDescription | None] = {}
-        self._custom: dict[int, Codec] = {}
         self._custom_by_name: dict[str, _Functions] = {}
-        if overflow != "wrap":
-            self._custom = {codec.oid: codec for codec in temporal_codecs(overflow)}
+        self._custom = {codec.oid: codec for codec in self._temporal()}
         self._codecs: dict[int, Codec] = {}
         self._forget_codecs()
 
@@ -66,6 +68,7 @@ class TypeRegistry:
         other._known = dict(self._known)
         other._custom = dict(self._custom)
         other._custom_by_name = dict(self._custom_by_name)
+        other._generation = self._generation
         other._forget_codecs()
         return other
 
@@ -84,9 +87,9 @@ class TypeRegistry:
     def find(self, name: str) -> Codec | None:
         """The codec of a known type by its name in `pg_type`, such as "int4", or "schema.name"; None if
         unknown."""
-        oid = _BUILTIN_NAMES.get(name)
+        oid = _BUILTIN_NAMES.get(name.removeprefix("pg_catalog."))
         if oid is None:
-            for known in self._known.values():
+            for known in list(self._known.values()):
                 if known is not None and name in (known.name, known.qualified_name):
                     oid = known.oid
         return None if oid is None else self.codec(oid)
@@ -102,27 +105,31 @@ class TypeRegistry:
         self,
         type: str | int,
         *,
-        encode: Callable[[Any], Any] | None = None,
-        decode: Callable[[Any], object] | None = None,
-        format: int = TEXT,
+        encoder: Callable[[Any], Any] | None = None,
+        decoder: Callable[[Any], object] | None = None,
+        format: CodecFormat = "text",
         takes_sequences: bool = False,
     ) -> None:
         """Takes these functions for the values of a type, which then travels in this format only.
 
-        In the text format (0) `encode` returns a `str` and `decode` gets one; in the binary format (1) it is
+        In the text format ``encoder`` returns a `str` and ``decoder`` gets one; in the binary format it is
         `bytes`. Both are pure functions; an exception of theirs becomes a `DataError`. One that is not given
         stays what it was. Arrays and other types made of this one follow.
 
-            registry.set_codec("numeric", encode=str, decode=float)
+            registry.set_codec("numeric", encoder=str, decoder=float)
 
         Args:
             type: the OID, or the name as in `pg_type`: "numeric", "mood", or with its schema "public.mood".
                 A name that is not known yet counts from when the type is looked up.
             takes_sequences: whether one value may be a list or tuple, so that an array has one dimension.
+
+        Raises:
+            DataError: there is no such format.
         """
-        if format not in (TEXT, BINARY):
-            raise DataError(f"the format is 0 (text) or 1 (binary), not {shortened(format)}")
-        functions = _Functions(encode, decode, format, takes_sequences)
+        code = _FORMATS.get(format)
+        if code is None:
+            raise DataError(f'the format is "text" or "binary", not {shortened(format)}')
+        functions = _Functions(encoder, decoder, code, takes_sequences)
         if isinstance(type, int):
             self.register(functions.applied_to(self.codec(type)))
             return
@@ -130,6 +137,22 @@ class TypeRegistry:
         self._custom_by_name[type] = functions
         if known is not None:
             self.register(functions.applied_to(known))
+
+    def reset_codec(self, type: str | int) -> None:
+        """Takes back what was registered for a type, given its OID or the name that was used for it."""
+        if isinstance(type, str):
+            self._custom_by_name.pop(type, None)
+            known = self.find(type)
+            oid = None if known is None else known.oid
+        else:
+            oid = type
+        if oid is not None:
+            self._custom.pop(oid, None)
+            self._custom |= {codec.oid: codec for codec in self._temporal() if codec.oid == oid}
+        self._forget_codecs()
+
+    def _temporal(self) -> Iterable[Codec]:
+        return () if self._overflow == "wrap" else temporal_codecs(self._overflow)
 
     # Types of the database
 

@@ -158,7 +158,7 @@ def test_a_type_that_is_altered_has_to_be_looked_up_again(
 
 def test_custom_codecs(session: RawSession, registry: TypeRegistry) -> None:
     own = registry.copy()
-    own.set_codec("mood", encode=str.lower, decode=str.upper)
+    own.set_codec("mood", encoder=str.lower, decoder=str.upper)
     codec = introduced(session, own, "mood")
     assert session.fetch_decoded(own, "select $1", [(codec, codec.format, "SAD")]) == [["SAD"]]
     array = introduced(session, own, "mood[]")

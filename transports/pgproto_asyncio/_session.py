@@ -10,6 +10,7 @@ from pgproto._establishing import establish
 from pgproto._session import SessionCore
 from pgproto._verbs._async_lending import AsyncSocket
 from pgproto._verbs._async_session import AsyncSession
+from pgproto.types import TypeRegistry
 from pgproto_asyncio._driver import Driver
 
 __all__ = ["Session", "connect"]
@@ -55,7 +56,8 @@ class connect:  # it is called like the function that it stands for
         session = await connect("postgresql://alice@db.example/app")
 
     ``timeout`` is in seconds, for all of it; the parameter ``connect_timeout`` is for each address that is
-    tried. ``open_socket(host, port)``, a function of yours that may be a coroutine function, takes the place
+    tried. ``types`` are the codecs of values, which sessions with one database may share.
+    ``open_socket(host, port)``, a function of yours that may be a coroutine function, takes the place
     of looking a host up and connecting to it: it returns a connected `socket.socket`, such as the end of a
     tunnel. Cancel requests use it too.
 
@@ -64,13 +66,20 @@ class connect:  # it is called like the function that it stands for
     server refused.
     """
 
-    __slots__ = ("_dsn", "_parameters", "_session", "_timeout")
+    __slots__ = ("_dsn", "_parameters", "_session", "_timeout", "_types")
 
     def __init__(
-        self, dsn: str | None = None, /, *, timeout: float | None = None, **parameters: object
+        self,
+        dsn: str | None = None,
+        /,
+        *,
+        timeout: float | None = None,
+        types: TypeRegistry | None = None,
+        **parameters: object,
     ) -> None:
         self._dsn = dsn
         self._timeout = timeout
+        self._types = types
         self._parameters = parameters
         self._session: Session | None = None
 
@@ -89,6 +98,8 @@ class connect:  # it is called like the function that it stands for
 
     async def _connect(self) -> Session:
         driver = Driver()
-        core = await driver.run(establish(self._dsn, self._parameters, driver.clock, timeout=self._timeout))
+        core = await driver.run(
+            establish(self._dsn, self._parameters, driver.clock, self._types, self._timeout)
+        )
         driver.attach(core)
         return Session(driver, core)

@@ -9,6 +9,7 @@ from pgproto._establishing import establish
 from pgproto._session import SessionCore
 from pgproto._verbs._blocking_lending import BlockingSocket
 from pgproto._verbs._blocking_session import BlockingSession
+from pgproto.types import TypeRegistry
 from pgproto_blocking._driver import Driver
 
 __all__ = ["Session", "connect"]
@@ -44,7 +45,14 @@ class Session(BlockingSession):
         self._socket.abort()
 
 
-def connect(dsn: str | None = None, /, *, timeout: float | None = None, **parameters: object) -> Session:
+def connect(
+    dsn: str | None = None,
+    /,
+    *,
+    timeout: float | None = None,
+    types: TypeRegistry | None = None,
+    **parameters: object,
+) -> Session:
     """Connect to PostgreSQL.
 
     ``dsn`` is a URI or a string of ``key=value`` pairs as libpq takes them; every parameter can also be a
@@ -55,7 +63,8 @@ def connect(dsn: str | None = None, /, *, timeout: float | None = None, **parame
             ...
 
     ``timeout`` is in seconds, for all of it; the parameter ``connect_timeout`` is for each address that is
-    tried. ``open_socket(host, port)``, a function of yours, takes the place of looking a host up and
+    tried. ``types`` are the codecs of values, which sessions with one database may share.
+    ``open_socket(host, port)``, a function of yours, takes the place of looking a host up and
     connecting to it: it returns a connected `socket.socket`, such as the end of a tunnel. Cancel requests
     use it too, and threads of their own may call it.
 
@@ -64,7 +73,7 @@ def connect(dsn: str | None = None, /, *, timeout: float | None = None, **parame
     server refused.
     """
     driver = Driver()
-    flow = establish(dsn, parameters, driver.clock, timeout=timeout)
+    flow = establish(dsn, parameters, driver.clock, types, timeout)
     del dsn, parameters  # with their secrets, which the traceback of an error could show
     core = driver.run(flow)
     driver.attach(core)

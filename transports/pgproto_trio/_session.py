@@ -11,6 +11,7 @@ from pgproto._establishing import establish
 from pgproto._session import SessionCore
 from pgproto._verbs._async_lending import AsyncSocket
 from pgproto._verbs._async_session import AsyncSession
+from pgproto.types import TypeRegistry
 from pgproto_trio._driver import Driver
 
 __all__ = ["Session", "connect"]
@@ -40,7 +41,12 @@ class Session(AsyncSession):
 
 @asynccontextmanager
 async def connect(
-    dsn: str | None = None, /, *, timeout: float | None = None, **parameters: object
+    dsn: str | None = None,
+    /,
+    *,
+    timeout: float | None = None,
+    types: TypeRegistry | None = None,
+    **parameters: object,
 ) -> AsyncGenerator[Session, None]:
     """Connect to PostgreSQL, for the time of an ``async with`` block.
 
@@ -51,7 +57,8 @@ async def connect(
             ...
 
     ``timeout`` is in seconds, for all of it; the parameter ``connect_timeout`` is for each address that is
-    tried. ``open_socket(host, port)``, a function of yours that may be a coroutine function, takes the place
+    tried. ``types`` are the codecs of values, which sessions with one database may share.
+    ``open_socket(host, port)``, a function of yours that may be a coroutine function, takes the place
     of looking a host up and connecting to it: it returns a `trio.abc.Stream`, such as the end of a
     tunnel. Cancel requests use it too.
 
@@ -60,7 +67,7 @@ async def connect(
     server refused.
     """
     driver = Driver()
-    flow = establish(dsn, parameters, driver.clock, timeout=timeout)
+    flow = establish(dsn, parameters, driver.clock, types, timeout)
     del dsn, parameters  # with their secrets, which the traceback of an error could show
     core = await driver.run(flow)
     # What the block raises must not come out wrapped into a group with what the driver's tasks do.

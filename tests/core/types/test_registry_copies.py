@@ -14,10 +14,10 @@ __all__ = ["registry"]
 
 class TestCopies:
     def test_know_the_same_and_go_their_own_way(self, registry: TypeRegistry) -> None:
-        registry.set_codec("mood", decode=shout)
+        registry.set_codec("mood", decoder=shout)
         twin = registry.copy()
         assert twin.codec(MOODS).decode(b"{sad}") == ["SAD"]
-        twin.set_codec("int4", decode=shout)
+        twin.set_codec("int4", decoder=shout)
         twin.forget([HSTORE])
         assert registry.codec(23) is BUILTIN_CODECS[23]
         assert not registry.unknown([HSTORE])
