@@ -38,6 +38,8 @@ class Contender:
         self.name = name
         self.units = line.tasks[name].units
         self.rates: list[float] = []
+        self.processor: list[float] = []
+        """Microseconds of this process for each unit, in each round."""
         self._count = 1
         self._process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.worker", line.name, name],
@@ -46,8 +48,11 @@ class Contender:
             text=True,
         )
 
-    def work(self, count: int) -> float:
-        """Make so many calls; returns seconds. Raises RuntimeError if the process has ended."""
+    def work(self, count: int) -> tuple[float, float]:
+        """Make so many calls; returns seconds by the clock and of the processor.
+
+        Raises RuntimeError if the process has ended.
+        """
         if self._process.stdin is None or self._process.stdout is None:
             raise RuntimeError("the process has no pipes")
         try:
@@ -58,18 +63,21 @@ class Contender:
         answer = self._process.stdout.readline()
         if not answer:
             raise RuntimeError(f"{self.name} has failed; see above")
-        return float(answer)
+        seconds, processor = answer.split()
+        return float(seconds), float(processor)
 
     def warm_up(self, seconds: float) -> None:
         """Find out how many calls take about so long."""
         for _ in range(_FIRST_CALLS):
             self.work(1)
-        while (taken := self.work(self._count)) < seconds / 2:
+        while (taken := self.work(self._count)[0]) < seconds / 2:
             self._count = max(self._count + 1, int(self._count * min(8.0, 0.8 * seconds / max(taken, 1e-6))))
 
     def take_turn(self) -> None:
         """Work for one round."""
-        self.rates.append(self._count * self.units / self.work(self._count))
+        seconds, processor = self.work(self._count)
+        self.rates.append(self._count * self.units / seconds)
+        self.processor.append(1e6 * processor / (self._count * self.units))
 
     def end(self) -> None:
         """Let the process end."""
@@ -83,8 +91,8 @@ class Contender:
             self._process.stdout.close()
 
 
-def measure(line: Line, rounds: int, seconds: float) -> dict[str, list[float]]:
-    """What each contender did in each round, by the line's unit."""
+def measure(line: Line, rounds: int, seconds: float) -> list[Contender]:
+    """Let all contenders take turns, so many rounds of about so many seconds each."""
     dsn = os.environ["PGPROTO_DSN"]
     with pgproto_blocking.connect(dsn) as session:
         session.simple_query(f"{line.teardown}; {line.setup}")
@@ -103,7 +111,7 @@ def measure(line: Line, rounds: int, seconds: float) -> dict[str, list[float]]:
             for contender in contenders:
                 contender.end()
             session.simple_query(line.teardown)
-    return {contender.name: contender.rates for contender in contenders}
+    return contenders
 
 
 def _ratio(target: Target, rates: dict[str, list[float]]) -> dict[str, Any]:
@@ -126,9 +134,10 @@ def _ratio(target: Target, rates: dict[str, list[float]]) -> dict[str, Any]:
 
 
 def _show(line: Line, result: dict[str, Any]) -> None:
-    print(f"\n{line.title} ({line.unit})")
+    print(f"\n{line.title} ({line.unit}: median, least and most; microseconds of the process for each)")
     for name, rates in result["rates"].items():
-        print(f"  {name:28} {statistics.median(rates):>12,.0f}   {min(rates):>12,.0f} …{max(rates):>12,.0f}")
+        spread = f"{statistics.median(rates):>12,.0f} {min(rates):>12,.0f} …{max(rates):>12,.0f}"
+        print(f"  {name:38} {spread} {statistics.median(result['processor'][name]):>12,.1f}")
     for ratio in result["ratios"]:
         _show_ratio(ratio)
 
@@ -173,9 +182,15 @@ def main(arguments: Sequence[str]) -> int:
         if options.lines and line.name not in options.lines:
             continue
         # Those rounds last long enough by themselves.
-        rates = measure(line, min(rounds, 5) if line.name in ("stream", "large") else rounds, seconds)
-        ratios = [_ratio(target, rates) for target in line.targets]
-        results[line.name] = {"title": line.title, "unit": line.unit, "rates": rates, "ratios": ratios}
+        contenders = measure(line, min(rounds, 5) if line.name in ("stream", "large") else rounds, seconds)
+        rates = {each.name: each.rates for each in contenders}
+        results[line.name] = {
+            "title": line.title,
+            "unit": line.unit,
+            "rates": rates,
+            "processor": {each.name: each.processor for each in contenders},
+            "ratios": [_ratio(target, rates) for target in line.targets],
+        }
         _show(line, results[line.name])
     if (seven := _geometric(results)) is not None:
         results["magicstack"] = seven

@@ -1,7 +1,7 @@
 """One contender of one line, as a process of its own: `python -m benchmarks.worker LINE CONTENDER`.
 
-Reads how many calls to make from standard input, and answers with how many seconds they took, again and
-again until there is no more. The server is the one that $PGPROTO_DSN names.
+Reads how many calls to make from standard input, and answers with how many seconds they took, by the clock
+and of the processor, again and again until there is no more. The server is the one that $PGPROTO_DSN names.
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ def _orders() -> Generator[int, float, None]:
     """How many calls to make; send how long they took."""
     for order in sys.stdin:
         gc.collect()
+        started = time.process_time()
         seconds = yield int(order)
-        print(f"{seconds:.9f}", flush=True)
+        print(f"{seconds:.9f} {time.process_time() - started:.9f}", flush=True)
 
 
 def _obey(run: Callable[[int], float]) -> None:
