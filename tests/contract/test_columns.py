@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from datetime import date
+from typing import Any
 
 import pytest
 
@@ -79,19 +80,19 @@ async def test_errors_touch_nothing_else(connect: Connect) -> None:
 
 
 async def test_into_numpy_and_arrow(connect: Connect) -> None:
-    numpy = pytest.importorskip("numpy")
-    pyarrow = pytest.importorskip("pyarrow")
+    numpy: Any = pytest.importorskip("numpy")
+    nanoarrow: Any = pytest.importorskip("nanoarrow")
     async with connect() as session:
         columns = await session.fetch_columns(SQL, 1000)
-        ids = numpy.asarray(columns["id"])
-        assert (ids.dtype, ids.sum()) == (numpy.dtype("int64"), 500_500)
-        assert numpy.shares_memory(ids, numpy.asarray(columns["id"]))
-        table = pyarrow.table(columns)
-        assert table.column("name").to_pylist() == columns["name"]
-        assert table.column("maybe").null_count == 1
         days = await session.fetch_columns("select date '2000-01-01' + n as day from generate_series(0, 9) n")
-        assert pyarrow.table(days).column("day").to_pylist()[9] == date(2000, 1, 10)
-        assert days.to_numpy("day")[9] == numpy.datetime64("2000-01-10")
+    ids = numpy.asarray(columns["id"])
+    assert (ids.dtype, ids.sum()) == (numpy.dtype("int64"), 500_500)
+    assert numpy.shares_memory(ids, numpy.asarray(columns["id"]))
+    assert days.to_numpy("day")[9] == numpy.datetime64("2000-01-10")
+    rows = nanoarrow.Array(columns).to_pylist()
+    assert rows[2] == {"id": 3, "half": 1.5, "name": "x3", "maybe": None}
+    assert len(rows) == 1000
+    assert nanoarrow.Array(days).to_pylist()[9] == {"day": date(2000, 1, 10)}
 
 
 @pytest.mark.parametrize(
