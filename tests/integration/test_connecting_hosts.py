@@ -7,13 +7,13 @@ import signal
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
 from tests.support.clusters import free_port
 from tests.support.flows import PlainTransport, connected
-from tests.support.landings import attempt, attempt_by_libpq
-from tests.support.libpq import Landing
+from tests.support.landings import address, attempt, both
 from tests.support.servers import DEFAULT_HBA, Server
 
 TARGETS = ("any", "read-write", "read-only", "primary", "standby", "prefer-standby")
@@ -34,11 +34,8 @@ class Pair:
 
     def both(self, ports: tuple[int, ...], **more: str) -> int | None:
         """The port where we and libpq both end; None if both fail."""
-        parameters = self.parameters(ports, **more)
-        ours, theirs = attempt(parameters), attempt_by_libpq(self.primary.major, parameters)
-        found = [landing.port if isinstance(landing, Landing) else None for landing in (ours, theirs)]
-        assert found[0] == found[1], (parameters, ours, theirs)
-        return found[0]
+        landing = both(self.primary.major, self.parameters(ports, **more))
+        return None if landing is None else landing.port
 
     def truth(self) -> dict[str, str]:
         """For each target and order of hosts, which is chosen: p, r or none, in the order of `ORDERS`."""
@@ -77,9 +74,9 @@ def pair(every_major: int, request: pytest.FixtureRequest) -> Iterator[Pair]:
     "pair", [("host all all 127.0.0.1/32 trust", *DEFAULT_HBA)], indirect=True, ids=["trust"]
 )
 def test_the_truth_table(pair: Pair) -> None:
-    p, r, both, none = chosen("p"), chosen("r"), chosen("pr"), chosen("")
+    p, r, either, none = chosen("p"), chosen("r"), chosen("pr"), chosen("")
     before = {
-        "any": both,
+        "any": either,
         "read-write": p,
         "read-only": r,
         "primary": p,
@@ -89,12 +86,12 @@ def test_the_truth_table(pair: Pair) -> None:
     assert pair.truth() == before
 
     pair.primary.configure(default_transaction_read_only="on")
-    assert pair.truth() == {**before, "read-write": none, "read-only": both}
+    assert pair.truth() == {**before, "read-write": none, "read-only": either}
     pair.primary.configure(default_transaction_read_only="off")
 
     pair.replica.promote()
-    after = {**before, "read-write": both, "read-only": none, "primary": both, "standby": none}
-    assert pair.truth() == {**after, "prefer-standby": both}
+    after = {**before, "read-write": either, "read-only": none, "primary": either, "standby": none}
+    assert pair.truth() == {**after, "prefer-standby": either}
 
     pair.primary.stop()
     only = dict.fromkeys(("any", "read-write", "primary", "prefer-standby"), r)
@@ -123,3 +120,25 @@ def test_when_another_host_is_tried(pair: Pair) -> None:
         assert "CannotConnectNow" in str(attempt(pair.parameters((here,))))
         assert pair.both((here, there)) == there
         assert pair.both((here,)) is None
+
+
+def test_the_password_file_is_asked_for_each_host(plain_postgres: Server, tmp_path: Path) -> None:
+    passfile = tmp_path / "passwords"
+    port, nobody = str(plain_postgres.port), str(free_port())
+    here = {name: value for name, value in address(plain_postgres).items() if name != "password"}
+    by_address = {name: value for name, value in here.items() if name != "host"}
+    twice = {**here, "host": "one,two", "hostaddr": "127.0.0.1,127.0.0.1", "port": f"{nobody},{port}"}
+
+    def reached(parameters: dict[str, str], *lines: str, mode: int = 0o600) -> bool:
+        passfile.write_text("".join(f"{line}\n" for line in lines))
+        passfile.chmod(mode)
+        return both(plain_postgres.major, {**parameters, "passfile": str(passfile)}) is not None
+
+    assert reached(here, "# passwords", "db.example:1:*:alice:wrong", f"db.example:{port}:*:alice:wonderland")
+    assert reached(here, "*:*:postgres:*:wonderland", "*:*:*:*:wrong")
+    assert not reached(here, "*:*:*:*:wrong", "*:*:postgres:*:wonderland")
+    assert not reached(here, "127.0.0.1:*:*:alice:wonderland")
+    assert not reached(here, "*:*:*:alice:wonderland", mode=0o644)
+    assert reached(by_address, "127.0.0.1:*:*:alice:wonderland")
+    assert reached(twice, "one:*:*:*:wrong", "two:*:*:*:wonderland")
+    assert not reached(twice, "one:*:*:*:wonderland", "two:*:*:*:wrong")

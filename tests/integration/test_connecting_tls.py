@@ -24,7 +24,7 @@ from tests.support.certificates import (
 )
 from tests.support.flows import PlainTransport, configure, connected
 from tests.support.impostor import greeter
-from tests.support.landings import address, attempt, attempt_by_libpq, sleep_and_cancel
+from tests.support.landings import address, attempt, attempt_by_libpq, both, sleep_and_cancel
 from tests.support.libpq import Landing
 from tests.support.servers import Server
 
@@ -44,14 +44,6 @@ def _own_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def transport() -> Iterator[PlainTransport]:
     with PlainTransport() as opened:
         yield opened
-
-
-def both(major: int, parameters: dict[str, str]) -> Landing | None:
-    """Where the attempt ends with us and with libpq alike; None if it fails."""
-    ours, theirs = attempt(parameters), attempt_by_libpq(major, parameters)
-    found = [landing if isinstance(landing, Landing) else None for landing in (ours, theirs)]
-    assert found[0] == found[1], (parameters, ours, theirs)
-    return found[0]
 
 
 @pytest.mark.parametrize("mode", MODES)

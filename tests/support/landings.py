@@ -14,7 +14,7 @@ from tests.support.flows import PlainTransport, connected
 from tests.support.libpq import Landing, libpq_beside
 from tests.support.servers import Server
 
-__all__ = ["address", "attempt", "attempt_by_libpq", "sleep_and_cancel"]
+__all__ = ["address", "attempt", "attempt_by_libpq", "both", "sleep_and_cancel"]
 
 _PASSWORDS = {**USERS, "only_tls": "tunnel", "only_plain": "field"}
 
@@ -45,6 +45,14 @@ def attempt(parameters: Mapping[str, str]) -> Landing | str:
 def attempt_by_libpq(major: int, parameters: Mapping[str, str]) -> Landing | str:
     """The same with libpq of that version, if it is here."""
     return libpq_beside(major).connect({**parameters, "gssencmode": "disable"})
+
+
+def both(major: int, parameters: Mapping[str, str]) -> Landing | None:
+    """Where the attempt ends with us and with libpq alike; None if it fails."""
+    ours, theirs = attempt(parameters), attempt_by_libpq(major, parameters)
+    found = [landing if isinstance(landing, Landing) else None for landing in (ours, theirs)]
+    assert found[0] == found[1], (parameters, ours, theirs)
+    return found[0]
 
 
 def sleep_and_cancel(transport: PlainTransport, session: Established) -> None:
