@@ -63,7 +63,7 @@ class Known:
         names = [*statement.parameters, *["text"] * (used - len(statement.parameters))]
         self.parameters: list[Codec] = [_find(name) for name in names]
         self.columns: list[Codec] = [_find(name) for name in statement.columns.values()]
-        self.copy_format = int(statement.binary)
+        self.copy_format: int = int(statement.binary)
 
     @property
     def gives_rows(self) -> bool:
