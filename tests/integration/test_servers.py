@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import trustme
 
+from tests.support.binaries import RELEASES, Unavailable, cached, installed
 from tests.support.homes import is_running
 from tests.support.pgbouncer import PgBouncer
 from tests.support.servers import USERS, Server, TLSFiles, shared_server
@@ -19,6 +20,15 @@ from tests.support.servers import USERS, Server, TLSFiles, shared_server
 pytestmark = pytest.mark.postgres
 
 CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.parametrize("major", sorted(RELEASES))
+def test_every_major_version_is_here(major: int) -> None:
+    if not cached(major) and not installed(major):
+        raise Unavailable(
+            f"PostgreSQL {major} is not here, so no test of every major version runs with it; "
+            f"`python3 dev.py servers {major}` fetches it"
+        )
 
 
 def test_is_the_version_that_was_asked_for(postgres: Server) -> None:
