@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -173,6 +174,50 @@ async def test_tls_inside_a_tunnel(
             assert await session.fetchval("select ssl from pg_stat_ssl where pid = pg_backend_pid()")
             await work(session)
         assert len(proxy.asked) == 2
+
+
+@pytest.mark.parametrize("own_postgres", [18], indirect=True, ids=["pg18"])
+@pytest.mark.parametrize("face", ["trio", "blocking"], indirect=True)
+async def test_a_stream_that_is_encrypted_already(face: Face, own_postgres: Server) -> None:
+    authority = trustme.CA()
+    issued = authority.issue_cert(NAME)
+    chain = b"".join([each.bytes() for each in issued.cert_chain_pems])
+    own_postgres.set_tls(TLSFiles(chain, issued.private_key_pem.bytes()))
+    # A server that speaks TLS would offer to bind SCRAM to it, which nobody here can do any more.
+    own_postgres.set_hba("hostssl all all all trust")
+    context = ssl.create_default_context()
+    context.set_alpn_protocols(["postgresql"])
+    context.load_verify_locations(cadata=authority.cert_pem.bytes().decode())
+
+    def make(host: str, port: int) -> socket.socket:
+        made = socket.create_connection((own_postgres.host, own_postgres.port))
+        return context.wrap_socket(made, server_hostname=NAME)
+
+    async def make_stream(host: str, port: int) -> trio.abc.Stream:
+        made = await trio.open_tcp_stream(own_postgres.host, own_postgres.port)
+        return trio.SSLStream(made, context, server_hostname=NAME, https_compatible=True)
+
+    open_socket: Any = make if face.name == "blocking" else make_stream
+    dsn = own_postgres.dsn_for("alice")
+    async with face.connect(dsn, sslmode="disable", open_socket=open_socket) as session:
+        assert await session.fetchval("select ssl from pg_stat_ssl where pid = pg_backend_pid()")
+        await work(session)
+
+
+@pytest.mark.parametrize("face", ["asyncio", "uvloop"], indirect=True)
+async def test_event_loops_shake_hands_themselves(face: Face) -> None:
+    near, far = socket.socketpair()
+    with far, near:
+        made = ssl.create_default_context().wrap_socket(
+            near, server_hostname=NAME, do_handshake_on_connect=False
+        )
+
+        def make(host: str, port: int) -> socket.socket:
+            return made
+
+        with made, pytest.raises(ConfigError, match="open_socket returned an object of type SSLSocket"):
+            async with face.connect(user="alice", host="x", open_socket=make):
+                pytest.fail("it connected")
 
 
 async def test_a_pool(face: Face, postgres: Server, proxy: SocksProxy) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import socket
+import ssl
 
 from pgproto import _effects as effects
 from pgproto.errors import ConfigError
@@ -32,7 +33,8 @@ async def open_stream(protocol: asyncio.Protocol, effect: effects.OpenStream) ->
     opened = effect.open(effect.host, effect.port)
     if inspect.isawaitable(opened):
         opened = await opened
-    if not isinstance(opened, socket.socket):
+    if not isinstance(opened, socket.socket) or isinstance(opened, ssl.SSLSocket):
+        # Event loops do TLS themselves.
         raise ConfigError(
             f"open_socket returned an object of type {type(opened).__name__}; "
             f"on asyncio it must be a connected socket.socket"
