@@ -91,6 +91,10 @@ class AsyncQueries(ABC):
     ) -> list[Record]: ...
     @overload
     async def fetch(
+        self, sql: str, *args: object, row: type[dict[str, Any]], timeout: float | None = None
+    ) -> list[dict[str, Any]]: ...
+    @overload
+    async def fetch(
         self, sql: str, *args: object, row: type[T] | Callable[[Record], T], timeout: float | None = None
     ) -> list[T]: ...
     async def fetch(
@@ -106,6 +110,10 @@ class AsyncQueries(ABC):
     ) -> Record | None: ...
     @overload
     async def fetchrow(
+        self, sql: str, *args: object, row: type[dict[str, Any]], timeout: float | None = None
+    ) -> dict[str, Any] | None: ...
+    @overload
+    async def fetchrow(
         self, sql: str, *args: object, row: type[T] | Callable[[Record], T], timeout: float | None = None
     ) -> T | None: ...
     async def fetchrow(
@@ -119,6 +127,10 @@ class AsyncQueries(ABC):
     async def fetch_one(
         self, sql: str, *args: object, row: None = None, timeout: float | None = None
     ) -> Record: ...
+    @overload
+    async def fetch_one(
+        self, sql: str, *args: object, row: type[dict[str, Any]], timeout: float | None = None
+    ) -> dict[str, Any]: ...
     @overload
     async def fetch_one(
         self, sql: str, *args: object, row: type[T] | Callable[[Record], T], timeout: float | None = None
@@ -235,6 +247,10 @@ class AsyncStatement:
     async def fetch(self, *args: object, row: None = None, timeout: float | None = None) -> list[Record]: ...
     @overload
     async def fetch(
+        self, *args: object, row: type[dict[str, Any]], timeout: float | None = None
+    ) -> list[dict[str, Any]]: ...
+    @overload
+    async def fetch(
         self, *args: object, row: type[T] | Callable[[Record], T], timeout: float | None = None
     ) -> list[T]: ...
     async def fetch(
@@ -249,6 +265,10 @@ class AsyncStatement:
     ) -> Record | None: ...
     @overload
     async def fetchrow(
+        self, *args: object, row: type[dict[str, Any]], timeout: float | None = None
+    ) -> dict[str, Any] | None: ...
+    @overload
+    async def fetchrow(
         self, *args: object, row: type[T] | Callable[[Record], T], timeout: float | None = None
     ) -> T | None: ...
     async def fetchrow(
@@ -259,6 +279,10 @@ class AsyncStatement:
 
     @overload
     async def fetch_one(self, *args: object, row: None = None, timeout: float | None = None) -> Record: ...
+    @overload
+    async def fetch_one(
+        self, *args: object, row: type[dict[str, Any]], timeout: float | None = None
+    ) -> dict[str, Any]: ...
     @overload
     async def fetch_one(
         self, *args: object, row: type[T] | Callable[[Record], T], timeout: float | None = None

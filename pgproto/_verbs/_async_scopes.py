@@ -211,6 +211,10 @@ class AsyncPipeline:
     def fetch(self, sql: str, *args: object, row: None = None) -> PipelineResult[list[Record]]: ...
     @overload
     def fetch(
+        self, sql: str, *args: object, row: type[dict[str, Any]]
+    ) -> PipelineResult[list[dict[str, Any]]]: ...
+    @overload
+    def fetch(
         self, sql: str, *args: object, row: type[T] | Callable[[Record], T]
     ) -> PipelineResult[list[T]]: ...
     def fetch(
@@ -223,6 +227,10 @@ class AsyncPipeline:
     def fetchrow(self, sql: str, *args: object, row: None = None) -> PipelineResult[Record | None]: ...
     @overload
     def fetchrow(
+        self, sql: str, *args: object, row: type[dict[str, Any]]
+    ) -> PipelineResult[dict[str, Any] | None]: ...
+    @overload
+    def fetchrow(
         self, sql: str, *args: object, row: type[T] | Callable[[Record], T]
     ) -> PipelineResult[T | None]: ...
     def fetchrow(
@@ -233,6 +241,10 @@ class AsyncPipeline:
 
     @overload
     def fetch_one(self, sql: str, *args: object, row: None = None) -> PipelineResult[Record]: ...
+    @overload
+    def fetch_one(
+        self, sql: str, *args: object, row: type[dict[str, Any]]
+    ) -> PipelineResult[dict[str, Any]]: ...
     @overload
     def fetch_one(
         self, sql: str, *args: object, row: type[T] | Callable[[Record], T]

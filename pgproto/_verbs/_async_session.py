@@ -99,6 +99,10 @@ class AsyncSession(AsyncCopies):
     ) -> AsyncRowStream[Record]: ...
     @overload
     def stream(
+        self, sql: str, *args: object, batch: int = 500, row: type[dict[str, Any]]
+    ) -> AsyncRowStream[dict[str, Any]]: ...
+    @overload
+    def stream(
         self, sql: str, *args: object, batch: int = 500, row: type[T] | Callable[[Record], T]
     ) -> AsyncRowStream[T]: ...
     def stream(

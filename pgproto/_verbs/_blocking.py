@@ -86,6 +86,10 @@ class BlockingQueries(ABC):
     ) -> list[Record]: ...
     @overload
     def fetch(
+        self, sql: str, *args: object, row: type[dict[str, Any]], timeout: float | None = None
+    ) -> list[dict[str, Any]]: ...
+    @overload
+    def fetch(
         self, sql: str, *args: object, row: type[T] | Callable[[Record], T], timeout: float | None = None
     ) -> list[T]: ...
     def fetch(
@@ -101,6 +105,10 @@ class BlockingQueries(ABC):
     ) -> Record | None: ...
     @overload
     def fetchrow(
+        self, sql: str, *args: object, row: type[dict[str, Any]], timeout: float | None = None
+    ) -> dict[str, Any] | None: ...
+    @overload
+    def fetchrow(
         self, sql: str, *args: object, row: type[T] | Callable[[Record], T], timeout: float | None = None
     ) -> T | None: ...
     def fetchrow(
@@ -114,6 +122,10 @@ class BlockingQueries(ABC):
     def fetch_one(
         self, sql: str, *args: object, row: None = None, timeout: float | None = None
     ) -> Record: ...
+    @overload
+    def fetch_one(
+        self, sql: str, *args: object, row: type[dict[str, Any]], timeout: float | None = None
+    ) -> dict[str, Any]: ...
     @overload
     def fetch_one(
         self, sql: str, *args: object, row: type[T] | Callable[[Record], T], timeout: float | None = None
@@ -224,6 +236,10 @@ class BlockingStatement:
     def fetch(self, *args: object, row: None = None, timeout: float | None = None) -> list[Record]: ...
     @overload
     def fetch(
+        self, *args: object, row: type[dict[str, Any]], timeout: float | None = None
+    ) -> list[dict[str, Any]]: ...
+    @overload
+    def fetch(
         self, *args: object, row: type[T] | Callable[[Record], T], timeout: float | None = None
     ) -> list[T]: ...
     def fetch(
@@ -236,6 +252,10 @@ class BlockingStatement:
     def fetchrow(self, *args: object, row: None = None, timeout: float | None = None) -> Record | None: ...
     @overload
     def fetchrow(
+        self, *args: object, row: type[dict[str, Any]], timeout: float | None = None
+    ) -> dict[str, Any] | None: ...
+    @overload
+    def fetchrow(
         self, *args: object, row: type[T] | Callable[[Record], T], timeout: float | None = None
     ) -> T | None: ...
     def fetchrow(
@@ -246,6 +266,10 @@ class BlockingStatement:
 
     @overload
     def fetch_one(self, *args: object, row: None = None, timeout: float | None = None) -> Record: ...
+    @overload
+    def fetch_one(
+        self, *args: object, row: type[dict[str, Any]], timeout: float | None = None
+    ) -> dict[str, Any]: ...
     @overload
     def fetch_one(
         self, *args: object, row: type[T] | Callable[[Record], T], timeout: float | None = None

@@ -213,6 +213,10 @@ class BlockingPipeline:
     def fetch(self, sql: str, *args: object, row: None = None) -> PipelineResult[list[Record]]: ...
     @overload
     def fetch(
+        self, sql: str, *args: object, row: type[dict[str, Any]]
+    ) -> PipelineResult[list[dict[str, Any]]]: ...
+    @overload
+    def fetch(
         self, sql: str, *args: object, row: type[T] | Callable[[Record], T]
     ) -> PipelineResult[list[T]]: ...
     def fetch(
@@ -225,6 +229,10 @@ class BlockingPipeline:
     def fetchrow(self, sql: str, *args: object, row: None = None) -> PipelineResult[Record | None]: ...
     @overload
     def fetchrow(
+        self, sql: str, *args: object, row: type[dict[str, Any]]
+    ) -> PipelineResult[dict[str, Any] | None]: ...
+    @overload
+    def fetchrow(
         self, sql: str, *args: object, row: type[T] | Callable[[Record], T]
     ) -> PipelineResult[T | None]: ...
     def fetchrow(
@@ -235,6 +243,10 @@ class BlockingPipeline:
 
     @overload
     def fetch_one(self, sql: str, *args: object, row: None = None) -> PipelineResult[Record]: ...
+    @overload
+    def fetch_one(
+        self, sql: str, *args: object, row: type[dict[str, Any]]
+    ) -> PipelineResult[dict[str, Any]]: ...
     @overload
     def fetch_one(
         self, sql: str, *args: object, row: type[T] | Callable[[Record], T]

@@ -96,6 +96,10 @@ class BlockingSession(BlockingCopies):
     ) -> BlockingRowStream[Record]: ...
     @overload
     def stream(
+        self, sql: str, *args: object, batch: int = 500, row: type[dict[str, Any]]
+    ) -> BlockingRowStream[dict[str, Any]]: ...
+    @overload
+    def stream(
         self, sql: str, *args: object, batch: int = 500, row: type[T] | Callable[[Record], T]
     ) -> BlockingRowStream[T]: ...
     def stream(

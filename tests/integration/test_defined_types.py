@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator
 
 import pytest
@@ -28,8 +29,15 @@ from tests.support.servers import Server
 
 @pytest.fixture(scope="module")
 def session(postgres: Server) -> Generator[RawSession, None, None]:
-    with RawSession(postgres.dsn) as session:
-        yield session
+    # In a database of its own: these tests run in several processes, and a database has an extension once.
+    database = f"pgproto_types_{os.getpid()}"
+    with RawSession(postgres.dsn) as owner:
+        owner.execute(f"create database {database}")
+        try:
+            with RawSession(f"{postgres.dsn}&dbname={database}") as session:
+                yield session
+        finally:
+            owner.execute(f"drop database {database} with (force)")
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +153,7 @@ def test_a_type_that_is_altered_has_to_be_looked_up_again(
         codec = introduced(session, registry, "changing")
         assert session.fetch_decoded(registry, "select row(1)::changing") == [[Composite(("a",), (1,))]]
         session.execute("alter type changing add attribute b text")
-        with pytest.raises(DataError, match="has it changed"):
+        with pytest.raises(DataError, match="has the type changed"):
             session.fetch_decoded(registry, "select row(1, 'x')::changing")
         registry.forget([codec.oid])
         introduced(session, registry, "changing")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, NamedTuple, assert_type
 
-from pgproto import Record
+from pgproto import Columns, Record
 from pgproto_asyncio import Session as AsyncioSession
 from pgproto_blocking import Session as BlockingSession
 from pgproto_trio import Session as TrioSession
@@ -47,15 +47,19 @@ async def fetching(session: AsyncioSession | TrioSession) -> None:
     assert_type(await session.fetch("select 1", row=lambda record: User(record.id)), list[User])
     assert_type(await session.fetch("select 1", row=tuple[Any, ...]), list[tuple[Any, ...]])
     assert_type(await session.fetch("select 1", row=tuple), list[tuple[Any, ...]])
-    dicts: list[dict[str, Any]] = await session.fetch("select 1", row=dict)
-    dicts.clear()
+    assert_type(await session.fetch("select 1", row=dict), list[dict[str, Any]])
+    assert_type(await session.fetch_columns("select 1"), Columns)
+    async with session.stream("select 1", row=dict) as rows:
+        async for each in rows:
+            assert_type(each, dict[str, Any])
+    async with session.pipeline() as pipeline:
+        assert_type(pipeline.fetch("select 1", row=dict).result(), list[dict[str, Any]])
 
 
 async def fetching_one(session: AsyncioSession | TrioSession) -> None:
     assert_type(await session.fetchrow("select 1"), Record | None)
     assert_type(await session.fetchrow("select 1", row=User), User | None)
-    maybe: dict[str, Any] | None = await session.fetchrow("select 1", row=dict)
-    assert maybe
+    assert_type(await session.fetchrow("select 1", row=dict), dict[str, Any] | None)
     assert_type(await session.fetch_one("select 1"), Record)
     assert_type(await session.fetch_one("select 1", row=User), User)
     assert_type(await session.fetch_one("select 1", row=first_value), int)
@@ -65,8 +69,7 @@ def fetching_with_threads(session: BlockingSession) -> None:
     assert_type(session.fetch("select 1"), list[Record])
     assert_type(session.fetch("select 1", row=User), list[User])
     assert_type(session.fetch("select 1", row=user_from_record), list[User])
-    dicts: list[dict[str, Any]] = session.fetch("select 1", row=dict)
-    dicts.clear()
+    assert_type(session.fetch("select 1", row=dict), list[dict[str, Any]])
     assert_type(session.fetchrow("select 1", row=Point), Point | None)
     assert_type(session.fetch_one("select 1", row=tuple), tuple[Any, ...])
 
