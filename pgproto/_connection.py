@@ -21,6 +21,7 @@ from pgproto._wire import HEADER_SIZE, ReceiveBuffer
 from pgproto.errors import LocalProtocolError, RemoteProtocolError
 from pgproto.messages import DEFAULT_MAX_MESSAGE_SIZE, Message, Role
 from pgproto.messages._catalogue import KINDS, MAX_STARTUP_LENGTH, Kind, read_message, read_startup
+from pgproto.messages._ending import read_ending
 from pgproto.messages._rows import scan_rows
 
 __all__ = ["NEED_DATA", "Connection", "NeedData", "RowSink"]
@@ -193,6 +194,36 @@ class Connection(Conversation):
             self._fail(str(error))
             raise
         return event
+
+    def take_rest(self) -> str | None:
+        """The short way through what follows BindComplete, when Bind, Execute and Sync were sent together.
+
+        If the rows, CommandComplete and ReadyForQuery are all there, returns the command tag. Else None, and
+        `next_event` goes on from wherever this has come, which may be behind the rows that went to the
+        `row_sink`. It takes nothing that `next_event` would refuse, and leads to the same state.
+        """
+        incoming, queue = self._incoming, self._queue
+        data, position, end = incoming.data, incoming.position, incoming.end
+        if self._step is not Step.EXECUTE or not queue or queue[0] is not Step.SYNC or position >= end:
+            return None
+        if data[position] == _DATA_ROW:
+            if self.row_sink is None or end - position < HEADER_SIZE:
+                return None
+            length: int = _LENGTH.unpack_from(data, position + 1)[0]
+            if not 6 <= length <= self._max_message_size or length >= end - position:
+                return None
+            try:
+                self._rows(position, Step.EXECUTE_ROWS)
+            except RemoteProtocolError as error:
+                self._fail(str(error))
+                raise
+        ending = read_ending(data, incoming.position, end)
+        if ending is None:
+            return None
+        tag, self._status, incoming.position = ending
+        queue.popleft()
+        self._begin_next()
+        return tag
 
     def _next_message(self) -> Message | NeedData | None:
         """As `next_event`; None for what was read and is of no interest."""

@@ -192,7 +192,7 @@ class RequestMachine(Outbox):
             while (event := next_event()) is not NEED_DATA:
                 kind = type(event)
                 if kind is m.ReadyForQuery:
-                    self._ready(connection.transaction_status)
+                    self.request_ready()
                 elif kind in _UNASKED:
                     for listener in self.reports.receive(event):
                         self.stir(listener)
@@ -362,8 +362,9 @@ class RequestMachine(Outbox):
             request.error = error
             self._finish(request)
 
-    def _ready(self, status: str) -> None:
-        self.status = status
+    def request_ready(self) -> None:
+        """ReadyForQuery has come: the request at the head is over, or begins anew."""
+        self.status = status = self.connection.transaction_status
         request = self._flight.popleft()
         self.forget_writer(request)
         self._fence.over(request)

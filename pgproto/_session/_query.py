@@ -170,13 +170,19 @@ class Query(IntroducingRequest[R_co]):
         elif kind is m.BindComplete:
             self._bound = True
             machine.connection.row_sink = self.rows.sink(machine, self)
+            if (tag := machine.connection.take_rest()) is not None:
+                self._completed(machine, tag)
+                machine.request_ready()
         elif isinstance(message, m.CommandComplete):
-            self.rows.tag = message.command_tag
-            machine.command_completed(message.command_tag)
+            self._completed(machine, message.command_tag)
             if self.copies:
                 machine.end_group(self)
         else:
             self._receive_other(machine, message)
+
+    def _completed(self, machine: RequestMachine, tag: str) -> None:
+        self.rows.tag = tag
+        machine.command_completed(tag)
 
     def _receive_other(self, machine: RequestMachine, message: m.Message) -> None:
         match message:

@@ -1,0 +1,38 @@
+"""The end that most replies have, read at one go: CommandComplete, and the ReadyForQuery behind it."""
+
+from __future__ import annotations
+
+import struct
+from functools import lru_cache
+from typing import Final
+
+__all__ = ["read_ending"]
+
+_LENGTH: Final = struct.Struct("!i")
+_READY: Final = b"Z\0\0\0\5"
+_LONGEST: Final = 64
+"""Tags are shorter; what is not is left to others."""
+
+
+def read_ending(data: bytes, start: int, end: int) -> tuple[str, str, int] | None:
+    """The command tag, the transaction status and where the two messages end that begin at ``start``.
+
+    None if they are not all there, or are not exactly what they usually are: then they must be read one by
+    one, which also tells what is wrong.
+    """
+    ready = data.find(_READY, start, start + _LONGEST)
+    if ready < 0 or ready + 6 > end:
+        return None
+    ending = _read(data[start : ready + 6])
+    return ending and (*ending, ready + 6)
+
+
+@lru_cache(maxsize=256)
+def _read(data: bytes) -> tuple[str, str] | None:
+    complete, status = data[:-6], data[-1:]
+    # Its type, its length, and one string that the only zero byte ends.
+    if len(complete) < 6 or complete[:1] != b"C" or status not in (b"I", b"T", b"E"):
+        return None
+    if _LENGTH.unpack_from(complete, 1)[0] != len(complete) - 1 or complete.find(0, 5) != len(complete) - 1:
+        return None
+    return complete[5:-1].decode("utf-8", "surrogateescape"), status.decode()

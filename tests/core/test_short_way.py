@@ -1,0 +1,112 @@
+"""`Connection.take_rest` against the long way: both see the same and end in the same state."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pgproto import NEED_DATA, Connection, RemoteProtocolError, Role, messages
+from pgproto._rows import skip_rows
+from pgproto._state import Step
+
+READY = [messages.ReadyForQuery("I"), messages.ReadyForQuery("T"), messages.ReadyForQuery("E")]
+
+GROUP = (Step.BIND, Step.EXECUTE, Step.SYNC)
+ROW = messages.DataRow((b"1", None)).encode()
+ENDINGS = [
+    messages.CommandComplete(tag).encode() + ready.encode()
+    for tag in ("SELECT 1", "", "Z" * 40, "x" * 200)
+    for ready in READY
+]
+PIECES = [
+    ROW,
+    ROW * 3,
+    *ENDINGS,
+    messages.CommandComplete("a").encode(),
+    messages.ReadyForQuery("I").encode(),
+    messages.NoticeResponse({"S": "NOTICE", "M": "well"}).encode(),
+    messages.ErrorResponse({"S": "ERROR", "V": "ERROR", "C": "22012", "M": "no"}).encode(),
+    messages.EmptyQueryResponse().encode(),
+    messages.PortalSuspended().encode(),
+    b"C\0\0\0\x08a\0b\0",
+    b"C\0\0\0\x06ab",
+    b"C\0\0\0\x06\xff\0",
+    b"Z\0\0\0\5X",
+    b"D\0\0\0\5\0",
+    b"D\0\0\0\6\xff\xff",
+    b"D\x7f\xff\xff\xff\0\0",
+]
+
+
+def connected() -> Connection:
+    connection = Connection(Role.FRONTEND, max_message_size=1000)
+    connection.send(messages.StartupMessage({"user": "alice"}))
+    for message in (messages.AuthenticationOk(), messages.ReadyForQuery("I")):
+        connection.receive_data(message.encode())
+        connection.next_event()
+    connection.send_group(b"", GROUP)
+    connection.send_group(b"", GROUP)
+    connection.receive_data(messages.BindComplete().encode())
+    assert isinstance(connection.next_event(), messages.BindComplete)
+    return connection
+
+
+def follow(data: list[bytes], *, short: bool) -> tuple[list[object], bytes, object]:
+    """What is seen, the rows, and how it ends, when the first reply may take the short way."""
+    connection = connected()
+    rows = bytearray()
+
+    def take(data: bytes, start: int, end: int) -> int:
+        stop = skip_rows(data, start, end)
+        rows.extend(data[start:stop])
+        return stop
+
+    connection.row_sink = take
+    seen: list[object] = []
+    try:
+        for chunk in data:
+            connection.receive_data(chunk)
+            if short and not seen and (tag := connection.take_rest()) is not None:
+                seen.append(messages.CommandComplete(tag))
+                seen += [ready for ready in READY if ready.status == connection.transaction_status]
+            while (event := connection.next_event()) is not NEED_DATA:
+                seen.append(event)
+    except RemoteProtocolError as error:
+        return seen, bytes(rows), str(error)
+    return seen, bytes(rows), (connection.step, connection.pending, connection.transaction_status)
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=5), st.integers(0, 400))
+def test_both_ways_lead_to_the_same(pieces: list[bytes], cut: int) -> None:
+    whole = b"".join(pieces)
+    chunks = [chunk for chunk in (whole[:cut], whole[cut:]) if chunk]
+    assert follow(chunks, short=True) == follow(chunks, short=False)
+
+
+@pytest.mark.parametrize("rows", [b"", ROW, ROW * 3])
+@pytest.mark.parametrize("ending", ENDINGS[:6])
+def test_a_usual_reply_goes_the_short_way(rows: bytes, ending: bytes) -> None:
+    connection = connected()
+    connection.row_sink = skip_rows
+    connection.receive_data(rows + ending)
+    assert connection.take_rest() is not None
+    assert connection.step is Step.BIND
+    assert connection.next_event() is NEED_DATA
+
+
+def test_without_a_sink_rows_are_events() -> None:
+    connection = connected()
+    connection.receive_data(ROW + ENDINGS[0])
+    assert connection.take_rest() is None
+    assert isinstance(connection.next_event(), messages.DataRow)
+
+
+def test_not_in_another_state() -> None:
+    connection = connected()
+    connection.receive_data(ENDINGS[0])
+    assert connection.take_rest() == "SELECT 1"
+    connection.receive_data(ENDINGS[0])
+    assert connection.take_rest() is None
+    with pytest.raises(RemoteProtocolError):
+        connection.next_event()
