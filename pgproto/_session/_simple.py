@@ -55,7 +55,11 @@ _TEXT_CODEC: Final = Codec(25, "text", TEXT, _encode, _decode)
 
 
 class SimpleQuery(Request[list[Result]]):
-    """A string of any number of statements, executed as one; values come as text."""
+    """A string of any number of statements, executed as one; values come as text.
+
+    They are not decoded: no question about a type can come between its statements, so what a value is would
+    depend on what else the session has seen; and its text depends on settings that the string may change.
+    """
 
     __slots__ = ("_decode", "_results", "_rows")
 

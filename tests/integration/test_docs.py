@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
 
-from pgproto import DivisionByZero
+from pgproto import DivisionByZero, types
 from pgproto._config._keywords import ARGUMENTS, LIBPQ_KEYWORDS
 from tests.support.certificates import Certificates
 from tests.support.landings import address
@@ -62,3 +63,23 @@ def test_ways_to_connect(tls_postgres: Server, certificates: Certificates) -> No
 def test_every_parameter_of_ours_is_described() -> None:
     text = (DOCS / "connecting.md").read_text()
     assert [name for name in sorted(ARGUMENTS - LIBPQ_KEYWORDS) if f"| `{name}` |" not in text] == []
+
+
+def test_values(postgres: Server) -> None:
+    names = programs("values.md")
+    dsn = postgres.dsn_for("alice")
+    assert names["in_one_session"](dsn) == (1.5, [2.5], Decimal("1.5"))
+    assert names["in_all_of_a_pool"](dsn) == {"price": Decimal("1.10")}
+    ann = {"id": 1, "name": "ann"}
+    assert names["rows"](dsn) == (ann, [ann], [(1, "ann")], [names["User"](1, "ann")], ["Ann"])
+    assert names["columns"](dsn) == (6, ["x1", "x2", "x3"], 3)
+
+
+def test_every_type_of_ours_is_described() -> None:
+    text = (DOCS / "values.md").read_text()
+    kinds = {name for name in types.__all__ if isinstance(getattr(types, name), type)}
+    assert {name for name in kinds if f"`{name}`" not in text} == NOT_VALUES
+
+
+NOT_VALUES = {"Codec", "JsonText", "Lexeme", "Position"}
+"""What values are made with or of."""
