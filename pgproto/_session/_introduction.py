@@ -73,6 +73,10 @@ class IntroducingRequest(Request[R_co]):
     def introduced(self, machine: RequestMachine, statement: Statement) -> None:
         """The server knows the statement and has described it."""
 
+    def give_up(self, machine: RequestMachine) -> None:
+        """End the group here: its owner has gone, or a statement cannot be introduced."""
+        machine.end_group(self)
+
     def introduce(self, machine: RequestMachine, sql: str, name: str) -> None:
         """Write Parse, Describe and Flush for a statement; raises `DataError` for SQL that cannot be sent."""
         check_sql(sql)
@@ -131,7 +135,7 @@ class IntroducingRequest(Request[R_co]):
     def _end_introduction(self, machine: RequestMachine) -> None:
         sql, self._introducing = self._introducing or "", None
         if self.abandoned or self.error is not None:
-            machine.end_group(self)
+            self.give_up(machine)
             return
         statement = make_statement(machine, sql, self._name, self._parameters, self._columns)
         try:

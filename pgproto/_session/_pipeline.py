@@ -44,7 +44,8 @@ class PipelineResult(Generic[R_co]):
         """Whether the server has executed the statement; its transaction may still have failed."""
         self._finish = finish
         self._error: BaseException | None = None
-        self._asked = False
+        # Nobody can ask before the block has ended well.
+        self._asked = True
 
     def result(self) -> R_co:
         """What the statement gave.
@@ -59,12 +60,15 @@ class PipelineResult(Generic[R_co]):
             raise self._error
         return self._finish(self.rows)
 
-    def settle(self, error: BaseException | None, *, told: bool = False) -> None:
-        """The outcome is known; ``told`` is whether the caller hears of it by another way too."""
+    def settle(self, error: BaseException | None) -> None:
+        """The outcome is known."""
         if not self.done:
             self.done = True
             self._error = self.rows.error or error
-            self._asked = told
+
+    def hand_over(self) -> None:
+        """The block ends well: only by asking will its owner hear of an error."""
+        self._asked = False
 
     def __del__(self) -> None:
         error = self._error
@@ -111,8 +115,14 @@ class Pipeline(IntroducingRequest[None]):
         try:
             self._write(machine)
         except DataError:
-            # What came before it has been sent, and must not take effect without it.
+            self.give_up(machine)
+
+    def give_up(self, machine: RequestMachine) -> None:
+        # What came before has been sent, and must not take effect without the rest.
+        if self._next_written:
             machine.take_back(self)
+        else:
+            machine.end_group(self)
 
     def _write(self, machine: RequestMachine) -> None:
         """Write as many statements as are known, then either Sync or the introduction of the next."""
@@ -190,11 +200,13 @@ class Pipeline(IntroducingRequest[None]):
         except Error as error:
             if error is self._refused:
                 self._settle(error, self._next_written)
+                self.value()
                 return
             # It did not come to executing anything, or nobody knows how far it came.
             for result in self.results:
-                result.settle(error, told=True)
+                result.settle(error)
             raise
 
     def value(self) -> None:
-        return None
+        for result in self.results:
+            result.hand_over()

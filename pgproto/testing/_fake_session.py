@@ -57,7 +57,7 @@ class FakeSession:
         self.heard: list[Message] = []
         """What it has taken up so far, in order."""
         self.violation: RemoteProtocolError | None = None
-        """What the client has done that the protocol forbids."""
+        """What the client has said that the protocol forbids."""
         self.startup: dict[str, str] = {}
         """What the client said in its StartupMessage."""
         self._server = server
@@ -71,6 +71,7 @@ class FakeSession:
         self._work: Pauses | None = None
         self._until = 0.0
         self._interrupted = False
+        self._client_gone = False
         self._closed = False
 
     @property
@@ -93,6 +94,7 @@ class FakeSession:
     def receive_data(self, data: bytes) -> None:
         """Hear bytes; what they ask is done in `data_to_send`."""
         if not self._closed:
+            self._client_gone = not data
             self.connection.receive_data(data)
 
     def data_to_send(self, now: float) -> bytes:
@@ -114,8 +116,8 @@ class FakeSession:
     def next_time(self) -> float | None:
         """When the statement under way is over."""
         if self._work is None or self._closed or self._copying:
-            return None
-        return 0.0 if self._interrupted else self._until
+            return 0.0 if self._out else None
+        return 0.0 if self._out or self._interrupted else self._until
 
     # For tests.
 
@@ -152,7 +154,7 @@ class FakeSession:
         try:
             event = self.connection.next_event()
         except RemoteProtocolError as error:
-            self.violation = error
+            self.violation = None if self._client_gone else error
             self._closed = True
             return None
         if not isinstance(event, Message):

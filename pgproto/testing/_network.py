@@ -137,6 +137,7 @@ class Link:
         self._to_client = _Stream(Direction.TO_CLIENT, faults)
         self._client_closed = False
         self._server_told = False
+        self._now = -1.0
 
     def send(self, data: bytes, now: float) -> int:
         """Write; returns how many bytes the line takes, maybe none. Raises `OSError` if it is broken."""
@@ -167,6 +168,11 @@ class Link:
             return None
         return b"" if self._to_client.ended else None
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether the client has closed it, or something has broken it."""
+        return self._client_closed or self.was_reset
+
     def close(self, now: float) -> None:
         """The client closes; what it has sent still arrives."""
         self._client_closed = True
@@ -180,6 +186,7 @@ class Link:
 
     def advance(self, now: float) -> None:
         """Let happen what happens by this time."""
+        self._now = now
         while True:
             self._let_server_speak(now)
             data = b""
@@ -194,10 +201,16 @@ class Link:
             self._server_told = True
             if not self.peer.is_closed:
                 self.peer.receive_data(b"")
+                self._let_server_speak(now)
 
     def next_time(self) -> float | None:
         """When something will happen by itself; None if nothing will."""
+        if self.peer.is_closed and not (self._to_client.ended or self.was_reset):
+            return 0.0
         times = [self._to_server.next_due, self._to_client.next_due, self.peer.next_time()]
+        if times[1] is not None and times[1] <= self._now:
+            # It has arrived; when the client takes it is not for the network to say.
+            times[1] = None
         if self._to_client.size >= self._network.capacity:
             times[0] = None
         return min([each for each in times if each is not None], default=None)

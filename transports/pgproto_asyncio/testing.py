@@ -77,6 +77,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return self._virtual_time
 
     def _let_time_pass(self, timeout: float | None) -> None:
+        following = self.network.next_time()
+        if following is not None and self._plan(max(following, self._virtual_time)):
+            # Somebody has made a server speak, beside the network.
+            return
         if timeout is None:
             raise Deadlock(f"everybody waits, at {self._virtual_time:.3f} s, for what will never happen")
         self._virtual_time += timeout
@@ -141,12 +145,14 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         if transport in self._transports:
             self._transports.remove(transport)
 
-    def _plan(self, when: float) -> None:
+    def _plan(self, when: float) -> bool:
+        """Look again at this time; False if that was planned already, for this time or before."""
         if self._wake_up is not None:
             if self._wake_up.when() <= when:
-                return
+                return False
             self._wake_up.cancel()
         self._wake_up = self.call_at(when, self._carry)
+        return True
 
     def _carry(self) -> None:
         """Deliver what has arrived."""

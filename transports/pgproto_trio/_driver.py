@@ -197,7 +197,9 @@ class Driver:
         A caller that is cancelled leaves at once; the request is dropped if it was not sent, and its
         result is if it was.
         """
-        await trio.lowlevel.checkpoint_if_cancelled()
+        if not request.essential:
+            # What cleans up is handed in all the same, for those who wait behind it.
+            await trio.lowlevel.checkpoint_if_cancelled()
         self.start(request, lease)
         try:
             while not request.done:

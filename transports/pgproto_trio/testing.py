@@ -31,28 +31,38 @@ T = TypeVar("T")
 
 def run(main: Callable[..., Awaitable[T]], network: Network, *arguments: object) -> T:
     """Run a program to its end, as `trio.run` does, on this network."""
+    clock = MockClock(autojump_threshold=0)
+    watch = _Watch(network, clock)
 
     async def on_network() -> T:
-        sockets = _Sockets(network)
+        sockets = watch.sockets = _Sockets(network)
         trio.socket.set_custom_hostname_resolver(sockets)
         trio.socket.set_custom_socket_factory(sockets)
         return await main(*arguments)
 
-    clock = MockClock(autojump_threshold=0)
-    return trio.run(on_network, clock=clock, instruments=[_Stopper(clock)])
+    return trio.run(on_network, clock=clock, instruments=[watch])
 
 
-class _Stopper(trio.abc.Instrument):
-    """Lets the clock stand still while a thread works, such as one that reads a file."""
+class _Watch(trio.abc.Instrument):
+    """Sees to it that no virtual time passes while something happens in the real world or on the network."""
 
-    def __init__(self, clock: MockClock) -> None:
+    def __init__(self, network: Network, clock: MockClock) -> None:
+        self.sockets: _Sockets | None = None
+        self._network = network
         self._clock = clock
+        self._stopped = False
 
-    def after_task_step(self, task: object) -> None:
-        is_working = trio.to_thread.current_default_thread_limiter().borrowed_tokens > 0
-        threshold = math.inf if is_working else 0
-        if threshold != self._clock.autojump_threshold:
-            self._clock.autojump_threshold = threshold
+    def after_task_step(self, task: trio.lowlevel.Task) -> None:
+        # A thread takes the real world's time.
+        working = trio.to_thread.current_default_thread_limiter().borrowed_tokens > 0
+        if working is not self._stopped:
+            self._stopped = working
+            self._clock.autojump_threshold = math.inf if working else 0.0
+
+    def before_io_wait(self, timeout: float) -> None:
+        # Somebody may have made a server speak, beside the network.
+        if self.sockets is not None:
+            self.sockets.look()
 
 
 class _Sockets(trio.abc.HostnameResolver, trio.abc.SocketFactory):
@@ -61,6 +71,7 @@ class _Sockets(trio.abc.HostnameResolver, trio.abc.SocketFactory):
     def __init__(self, network: Network) -> None:
         self.network = network
         self._news = trio.Event()
+        self._expected = math.inf
 
     async def getaddrinfo(
         self,
@@ -94,11 +105,16 @@ class _Sockets(trio.abc.HostnameResolver, trio.abc.SocketFactory):
         """Wait until something has happened, or something that was sent arrives."""
         news = self._news
         following = self.network.next_time()
-        if following is None:
+        self._expected = math.inf if following is None else following
+        with trio.move_on_at(self._expected):
             await news.wait()
-        else:
-            with trio.move_on_at(following):
-                await news.wait()
+
+    def look(self) -> None:
+        """See whether something happens before those who wait expect it."""
+        following = self.network.next_time()
+        if following is not None and following < self._expected:
+            self._expected = following
+            self.happened()
 
 
 class VirtualSocket(trio.socket.SocketType):
@@ -169,10 +185,6 @@ class VirtualSocket(trio.socket.SocketType):
             # There is room again for those who send.
             self._sockets.happened()
         return data
-
-    def is_readable(self) -> bool:
-        """False, for here one learns only by receiving."""
-        return False
 
     def shutdown(self, flag: int) -> None:
         """Close."""

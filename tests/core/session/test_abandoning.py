@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 import pytest
@@ -111,6 +112,30 @@ def test_nothing_is_written_while_a_cancel_request_is_under_way() -> None:
     joined.machine.cancel_delivered()
     joined.settle()
     assert follower.result() == 2
+
+
+def test_a_pipeline_whose_owner_goes_in_the_midst_of_it_leaves_nothing(
+    recwarn: pytest.WarningsRecorder,
+) -> None:
+    server = FakeServer(answer)
+    joined = Joined(server())
+    joined.fetchval("echo 1")
+    server.committed.clear()
+    results = [joined.core.later_fetchval(sql, (), 0) for sql in ("echo 1", "echo 2", "nonsense")]
+    pipeline = joined.submit(joined.core.pipeline(results, None))
+    # The first is executed, and the second about to be described.
+    joined.flush()
+    joined.machine.abandon(pipeline)
+    # Too late: it is not cancelled but ends by itself.
+    joined.machine.take_cancel()
+    joined.machine.cancel_delivered()
+    joined.settle()
+    assert pipeline.done
+    assert server.committed == []
+    assert joined.fetchval("echo 2") == 2
+    del pipeline, results
+    gc.collect()
+    assert not recwarn.list
 
 
 def test_a_cancel_request_that_arrives_too_late_hits_nobody() -> None:

@@ -98,7 +98,7 @@ def test_a_line_holds_only_so_much() -> None:
     assert link.send(b"olleh", 1.0) == 4
     link.advance(2.0)
     assert echo.heard == b"hell"
-    assert link.next_time() == 2.0
+    assert link.next_time() is None
     assert link.receive(10, 2.0) == b"HELL"
     assert echo.heard == b"hellolle"
 
@@ -215,3 +215,22 @@ def test_a_server_does_what_it_has_heard_though_nobody_hears_it(kind: Literal["r
     assert [done.sql for done in server.committed] == ["work"]
     assert server.sessions[0].is_closed
     assert link.next_time() is None
+
+
+def test_what_a_server_says_of_its_own_accord() -> None:
+    server = FakeServer({})
+    network = Network({"here:1": server})
+    link = network.open("here:1")
+    link.send(m.StartupMessage({"user": "alice"}).encode() + m.Query("listen news").encode(), 0.0)
+    everything(link)
+    assert network.next_time() is None
+    server.notify("news", "hello")
+    assert network.next_time() == 0.0
+    assert b"hello" in everything(link)
+    assert not link.is_closed
+    server.sessions[0].hang_up()
+    assert network.next_time() == 0.0
+    assert link.receive(1, 1.0) == b""
+    assert network.next_time() is None
+    link.close(1.0)
+    assert link.is_closed
