@@ -73,7 +73,7 @@ class IntroducingRequest(Request[R_co]):
     def introduced(self, machine: RequestMachine, statement: Statement) -> None:
         """The server knows the statement and has described it."""
 
-    def give_up(self, machine: RequestMachine) -> None:
+    def end_early(self, machine: RequestMachine) -> None:
         """End the group here: its owner has gone, or a statement cannot be introduced."""
         machine.end_group(self)
 
@@ -135,7 +135,7 @@ class IntroducingRequest(Request[R_co]):
     def _end_introduction(self, machine: RequestMachine) -> None:
         sql, self._introducing = self._introducing or "", None
         if self.abandoned or self.error is not None:
-            self.give_up(machine)
+            self.end_early(machine)
             return
         statement = make_statement(machine, sql, self._name, self._parameters, self._columns)
         try:

@@ -115,9 +115,9 @@ class Pipeline(IntroducingRequest[None]):
         try:
             self._write(machine)
         except DataError:
-            self.give_up(machine)
+            self.end_early(machine)
 
-    def give_up(self, machine: RequestMachine) -> None:
+    def end_early(self, machine: RequestMachine) -> None:
         # What came before has been sent, and must not take effect without the rest.
         if self._next_written:
             machine.take_back(self)

@@ -165,8 +165,9 @@ class AsyncioWorld(World):
 
     async def within(self, seconds: float, function: Function) -> bool:
         self.cancelled_at = self.now() + seconds
+        timeout = asyncio.timeout(seconds)
         try:
-            async with asyncio.timeout(seconds) as timeout:
+            async with timeout:
                 await function()
         except TimeoutError:
             if not timeout.expired():
@@ -225,6 +226,7 @@ class TrioWorld(World):
 
     def run(self, main: Main[T]) -> T:
         import trio
+
         from pgproto_trio.testing import run
 
         async def start() -> T:

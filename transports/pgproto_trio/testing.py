@@ -106,8 +106,11 @@ class _Sockets(trio.abc.HostnameResolver, trio.abc.SocketFactory):
         news = self._news
         following = self.network.next_time()
         self._expected = math.inf if following is None else following
-        with trio.move_on_at(self._expected):
+        with trio.move_on_at(self._expected) as scope:
             await news.wait()
+        if scope.cancelled_caught:
+            # It may be on a line that nobody waits for.
+            self.happened()
 
     def look(self) -> None:
         """See whether something happens before those who wait expect it."""
