@@ -21,7 +21,7 @@ from pgproto._wire import HEADER_SIZE, ReceiveBuffer
 from pgproto.errors import LocalProtocolError, RemoteProtocolError
 from pgproto.messages import DEFAULT_MAX_MESSAGE_SIZE, Message, Role
 from pgproto.messages._catalogue import KINDS, MAX_STARTUP_LENGTH, Kind, read_message, read_startup
-from pgproto.messages._ending import read_ending
+from pgproto.messages._ending import read_copy_data, read_ending
 from pgproto.messages._rows import scan_rows
 
 __all__ = ["NEED_DATA", "Connection", "NeedData", "RowSink"]
@@ -224,6 +224,16 @@ class Connection(Conversation):
         queue.popleft()
         self._begin_next()
         return tag
+
+    def take_copy_data(self) -> list[bytes]:
+        """The short way through copy data that a COPY TO STDOUT goes on with: the data of whole messages."""
+        if self._step is not Step.EXECUTE_COPY_OUT:
+            return []
+        incoming = self._incoming
+        pieces, incoming.position = read_copy_data(
+            incoming.data, incoming.position, incoming.end, self._max_message_size
+        )
+        return pieces
 
     def _next_message(self) -> Message | NeedData | None:
         """As `next_event`; None for what was read and is of no interest."""

@@ -300,9 +300,14 @@ class CopyOut(_Copy):
     def receive(self, machine: RequestMachine, message: m.Message) -> None:
         if type(message) is not m.CopyData:
             super().receive(machine, message)
-        elif message.data and not self._dropping:
-            self._chunks.append(message.data)
-            self._size += len(message.data)
+        else:
+            self._receive_data(machine, [message.data, *machine.connection.take_copy_data()])
+
+    def _receive_data(self, machine: RequestMachine, pieces: list[bytes]) -> None:
+        size = sum(map(len, pieces))
+        if size and not self._dropping:
+            self._chunks.extend(filter(None, pieces))
+            self._size += size
             if self._size > UNREAD:
                 machine.reading_paused = True
             if not self.stirred:

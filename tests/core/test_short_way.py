@@ -1,4 +1,4 @@
-"""`Connection.take_rest` against the long way: both see the same and end in the same state."""
+"""The short ways of `Connection` against the long one: all see the same and end in the same state."""
 
 from __future__ import annotations
 
@@ -100,6 +100,51 @@ def test_without_a_sink_rows_are_events() -> None:
     connection.receive_data(ROW + ENDINGS[0])
     assert connection.take_rest() is None
     assert isinstance(connection.next_event(), messages.DataRow)
+
+
+COPY_PIECES = [
+    messages.CopyData(b"1\ta\n").encode(),
+    messages.CopyData(b"").encode(),
+    messages.CopyData(b"x" * 300).encode(),
+    messages.CopyDone().encode(),
+    messages.NoticeResponse({"S": "NOTICE", "M": "well"}).encode(),
+    messages.ErrorResponse({"S": "ERROR", "V": "ERROR", "C": "57014", "M": "no"}).encode(),
+    b"d\0\0\0\3",
+    b"d\x80\0\0\0",
+    b"d\0\0\x10\0" + bytes(5000),
+]
+
+
+def copy(chunks: list[bytes], *, short: bool) -> tuple[list[object], object]:
+    connection = connected()
+    connection.receive_data(messages.CopyOutResponse(0, (0,)).encode())
+    connection.next_event()
+    seen: list[object] = []
+    try:
+        for chunk in chunks:
+            connection.receive_data(chunk)
+            while True:
+                if short:
+                    seen += [messages.CopyData(piece) for piece in connection.take_copy_data()]
+                if (event := connection.next_event()) is NEED_DATA:
+                    break
+                seen.append(event)
+    except RemoteProtocolError as error:
+        return seen, str(error)
+    return seen, (connection.step, connection.pending)
+
+
+@given(st.lists(st.sampled_from(COPY_PIECES), max_size=6), st.integers(0, 700))
+def test_copy_data_by_both_ways_is_the_same(pieces: list[bytes], cut: int) -> None:
+    whole = b"".join(pieces)
+    chunks = [chunk for chunk in (whole[:cut], whole[cut:]) if chunk]
+    assert copy(chunks, short=True) == copy(chunks, short=False)
+
+
+def test_copy_data_outside_of_a_copy_is_not_taken() -> None:
+    connection = connected()
+    connection.receive_data(COPY_PIECES[0])
+    assert connection.take_copy_data() == []
 
 
 def test_not_in_another_state() -> None:
