@@ -27,6 +27,8 @@ class RawSession:
         self._prepared: dict[tuple[str, tuple[int, ...]], bytes] = {}
         self.version = self._connection.server_version // 10000
         self.execute("set timezone = 'UTC'; set client_encoding = 'UTF8'")
+        _, ((configured,),) = self.fetch("select count(*)::text from pg_config where setting ~ 'with-libxml'")
+        self.has_xml = configured != b"0"
 
     def __enter__(self) -> Self:
         return self

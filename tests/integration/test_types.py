@@ -31,6 +31,8 @@ def session(postgres: Server) -> Generator[RawSession, None, None]:
 def test_there_and_back(session: RawSession, name: str, data: st.DataObject) -> None:
     codec = _REGISTRY.find(name)
     assert codec is not None
+    if name == "xml" and not session.has_xml:
+        pytest.skip("the server was built without libxml")
     value = data.draw(CASES[name].values)
     there_and_back(session, codec, value, CASES[name])
 

@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from ipaddress import IPv4Address, IPv4Interface, IPv6Interface
 from typing import Any, NamedTuple, TypeVar
+from xml.sax.saxutils import escape
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -178,6 +179,9 @@ JSON = st.recursive(
     lambda values: st.lists(values) | st.dictionaries(text(), values),
     max_leaves=10,
 )
+XML = st.text(st.characters(exclude_categories=["Cc", "Cs", "Cn"])).map(
+    lambda value: f"<a>{escape(value)}</a>"
+)
 ADDRESSES = st.ip_addresses()
 
 
@@ -287,6 +291,7 @@ CASES: dict[str, Case] = {
     "json": Case(JSON.filter(lambda value: value is not None), same_text=False),
     "jsonb": Case(JSON.filter(lambda value: value is not None), exact=False, same_text=False),
     "jsonpath": Case(st.sampled_from(["$", '$."a"[*]', '$."a"?(@ > 1)', "strict $", '$."\u00e9"'])),
+    "xml": Case(XML),
     "inet": Case(ADDRESSES | interfaces(), same_text=False),
     "cidr": Case(interfaces().map(lambda value: value.network), same_text=False),
     "macaddr": Case(st.binary(min_size=6, max_size=6).map(MacAddress)),
