@@ -224,8 +224,9 @@ class AsyncPool(AsyncUpkeep[D, W, SessionT], AsyncQueries, Generic[D, W, Session
             return
         if not shared:
             member.driver.act(partial(take_back, machine))
-        elif machine.status != "I" and member.core.lease() is not None:
-            # The request has left a transaction open, and would keep the others' waiting for ever.
+        elif member.core.lease() is not None:
+            # The request has left a transaction open, or given up a BEGIN that may be on its way, and would
+            # keep the others' waiting for ever.
             member.driver.start(Command("ROLLBACK", essential=True))
         if machine.failure is None and not machine.is_idle and slot.holders == 1:
             self._spawn(partial(self._settle, member), partial(self._release_settled, ticket))

@@ -17,7 +17,7 @@ from pgproto._pool import Check, Close, Hook, Open, Reset, RunHook, Slot, Step
 from pgproto._session import Command, SessionCore
 from pgproto._verbs._async_lending import AsyncLoan, AsyncPoolDriver, AsyncSocket
 from pgproto._verbs._async_session import AsyncSession
-from pgproto._verbs._pooling import Member, PoolBase, merged, report_on
+from pgproto._verbs._pooling import Member, PoolBase, interruption, merged, report_on
 
 __all__ = ["AsyncUpkeep"]
 
@@ -138,6 +138,14 @@ class AsyncUpkeep(PoolBase[D, W], Generic[D, W, SessionT]):
             await self._do(step)
         except Exception as error:
             failure = error
+        except BaseException as error:
+            if isinstance(step, RunHook) and step.slot.step is step:
+                # The step was not overtaken: it is the hook that raised this, or was cancelled.
+                self._finish(step, interruption(step.hook, error))
+            raise
+        self._finish(step, failure)
+
+    def _finish(self, step: Step[Member[D]], failure: Exception | None) -> None:
         member = step.slot.session
         if member is None:
             self._machine.finished(step, self._now(), failure)

@@ -234,8 +234,9 @@ class BlockingPool(BlockingUpkeep[D, W, SessionT], BlockingQueries, Generic[D, W
         if not shared:
             with suppress(Error):
                 member.driver.act(partial(take_back, machine))
-        elif machine.status != "I" and member.core.lease() is not None:
-            # The request has left a transaction open, and would keep the others' waiting for ever.
+        elif member.core.lease() is not None:
+            # The request has left a transaction open, or given up a BEGIN that may be on its way, and would
+            # keep the others' waiting for ever.
             member.driver.start(Command("ROLLBACK", essential=True))
         with self._guard:
             if machine.failure is None and not machine.is_idle and slot.holders == 1:

@@ -19,7 +19,7 @@ from pgproto._pool import CLEAN, Check, Close, Hook, Open, Reset, RunHook, Slot,
 from pgproto._session import Command, SessionCore
 from pgproto._verbs._blocking_lending import BlockingLoan, BlockingPoolDriver, BlockingSocket
 from pgproto._verbs._blocking_session import BlockingSession
-from pgproto._verbs._pooling import Member, PoolBase, merged, report_on
+from pgproto._verbs._pooling import Member, PoolBase, interruption, merged, report_on
 
 __all__ = ["BlockingUpkeep"]
 
@@ -129,6 +129,13 @@ class BlockingUpkeep(PoolBase[D, W], Generic[D, W, SessionT]):
             self._do(step, job)
         except Exception as error:
             failure = error
+        except BaseException as error:
+            if isinstance(step, RunHook):
+                self._finish(step, interruption(step.hook, error))
+            raise
+        self._finish(step, failure)
+
+    def _finish(self, step: Step[Member[D]], failure: Exception | None) -> None:
         member = step.slot.session
         report = CLEAN if member is None else report_on(member.core)
         with self._guard:

@@ -33,7 +33,17 @@ from pgproto._session import Request, SessionCore
 from pgproto.errors import LocalProtocolError
 from pgproto.types import TypeRegistry
 
-__all__ = ["HookFunction", "Member", "PoolBase", "Wish", "Wishes", "merged", "misuse", "report_on"]
+__all__ = [
+    "HookFunction",
+    "Member",
+    "PoolBase",
+    "Wish",
+    "Wishes",
+    "interruption",
+    "merged",
+    "misuse",
+    "report_on",
+]
 
 D = TypeVar("D")
 """A transport's driver."""
@@ -72,6 +82,13 @@ def report_on(core: SessionCore) -> Report:
         closed=machine.failure is not None,
         error=machine.failure or refusal,
     )
+
+
+def interruption(hook: Hook, error: BaseException) -> LocalProtocolError:
+    """What those hear who wait for a hook that raised a cancellation or the like: that one is not theirs."""
+    failure = LocalProtocolError(f"the {hook.value} hook was interrupted by {type(error).__name__}")
+    failure.__cause__ = error
+    return failure
 
 
 def misuse(ticket: Ticket[Any, Any] | None) -> Exception:

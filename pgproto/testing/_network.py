@@ -174,8 +174,9 @@ class Link:
         return self._client_closed or self.was_reset
 
     def close(self, now: float) -> None:
-        """The client closes; what it has sent still arrives."""
+        """The client closes; what it has sent still arrives, and what is on its way to it does not."""
         self._client_closed = True
+        self._to_client.cut()
         self.advance(now)
 
     def reset(self) -> None:

@@ -55,7 +55,9 @@ class Pool(AsyncPool[Driver, "asyncio.Future[None]", Session]):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await self.close()
+        # Whoever is being cancelled does not wait for those who have a session, but the sockets are closed.
+        patient = kind is None or issubclass(kind, Exception)
+        await self.close(30 if patient else self._cancel_timeout)
 
     # What the machine's steps are made of.
 
