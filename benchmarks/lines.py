@@ -199,7 +199,7 @@ LINES: Final = (
     Line(
         "columns",
         "1,000,000 rows of int8 as a column",
-        "rows/s",
+        "queries/s",
         {
             "fetch_columns": Task("fetch_columns", ("select n::int8 from generate_series(1, 1000000) n",)),
             "fetch": Task("fetch", ("select n::int8 from generate_series(1, 1000000) n",)),
