@@ -75,6 +75,14 @@ def test_values(postgres: Server) -> None:
     assert names["columns"](dsn) == (6, ["x1", "x2", "x3"], 3)
 
 
+def test_pools(postgres: Server) -> None:
+    names = programs("pools.md")
+    dsn = postgres.dsn_for("alice")
+    assert asyncio.run(names["use"](dsn)) == (1, 2, 3)
+    assert "size 1 of at most 1, 1 in use" in asyncio.run(names["wait_in_vain"](dsn))
+    assert asyncio.run(names["with_a_hook"](dsn)) == "5s"
+
+
 def test_every_type_of_ours_is_described() -> None:
     text = (DOCS / "values.md").read_text()
     kinds = {name for name in types.__all__ if isinstance(getattr(types, name), type)}
