@@ -342,9 +342,9 @@ class FakeSession:
         """Do what a statement means for the session; returns the command tag."""
         match word:
             case "LISTEN":
-                self._channels.add(_unquoted(rest))
+                self._channels.add(_unquoted(rest.strip()))
             case "UNLISTEN":
-                self._channels.discard(_unquoted(rest))
+                self._channels.discard(_unquoted(rest.strip()))
             case "DEALLOCATE" | "DISCARD" if rest.upper().startswith("ALL"):
                 self._statements.clear()
                 return word + " ALL"
@@ -390,7 +390,6 @@ class FakeSession:
 
 
 def _unquoted(name: str) -> str:
-    name = name.strip()
     return name[1:-1].replace('""', '"') if name.startswith('"') else name.lower()
 
 
