@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import AbstractAsyncContextManager
 
 import anyio
@@ -213,18 +214,20 @@ async def test_after_an_unread_stream(pool_of: MakePool) -> None:
 
 @pytest.mark.parametrize("direction", ["in", "out"])
 async def test_after_an_open_copy(pool_of: MakePool, direction: str) -> None:
+    # Other processes run this test on the same server.
+    table = f"pool_copied_{os.getpid()}"
     async with pool_of(max_size=1) as pool:
-        await pool.execute("create table if not exists pool_copied (a int)")
+        await pool.execute(f"create table if not exists {table} (a int)")
         async with pool.acquire() as session:
             if direction == "in":
-                copy = session.copy_in("copy pool_copied from stdin")
+                copy = session.copy_in(f"copy {table} from stdin")
                 await copy.__aenter__()
                 await copy.write(b"1\n")
             else:
                 await session.copy_out("copy (select generate_series(1, 1000000)) to stdout").__aenter__()
         await _is_clean(pool)
-        assert await pool.fetchval("select count(*) from pool_copied") == 0
-        await pool.execute("drop table pool_copied")
+        assert await pool.fetchval(f"select count(*) from {table}") == 0
+        await pool.execute(f"drop table {table}")
 
 
 async def test_after_settings_locks_and_listening(pool_of: MakePool, face: Face, observer: Observer) -> None:
