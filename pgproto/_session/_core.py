@@ -80,11 +80,11 @@ class ServerVersion(NamedTuple):
 class SessionCore:
     """The verbs of a session, above its `RequestMachine`."""
 
-    __slots__ = ("_owns_types", "established", "machine")
+    __slots__ = ("_shared_types", "established", "machine")
 
     def __init__(self, machine: RequestMachine, established: Established) -> None:
         self.machine = machine
-        self._owns_types = False
+        self._shared_types: TypeRegistry | None = None
         self.established = established
         """How the session came about, and what a cancel request for it needs."""
 
@@ -247,11 +247,20 @@ class SessionCore:
         types.reset_codec(types.codec(oid).name)
         types.reset_codec(oid)
 
+    def keep_codecs(self) -> None:
+        """Let the codecs of now be what `leave_codecs` goes back to."""
+        self._shared_types = None
+
+    def leave_codecs(self) -> None:
+        """Take back what the one who had the session said about types: the next one must not meet it."""
+        if self._shared_types is not None:
+            self.machine.types, self._shared_types = self._shared_types, None
+
     def _own_types(self) -> TypeRegistry:
         """A registry that no other session shares."""
-        if not self._owns_types:
-            self.machine.types = self.machine.types.copy()
-            self._owns_types = True
+        if self._shared_types is None:
+            self._shared_types = self.machine.types
+            self.machine.types = self._shared_types.copy()
         return self.machine.types
 
     # What is known without asking.

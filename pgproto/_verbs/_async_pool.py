@@ -216,6 +216,8 @@ class AsyncPool(AsyncUpkeep[D, W, SessionT], AsyncQueries, Generic[D, W, Session
             return
         machine = member.core.machine
         shared = ticket.kind is TicketKind.SHARED
+        if not shared:
+            member.core.leave_codecs()
         if is_untouched(machine):
             if not shared:
                 machine.traces.holder += 1

@@ -192,6 +192,7 @@ class AsyncUpkeep(PoolBase[D, W], Generic[D, W, SessionT]):
             loan.end()
         if hook is Hook.AFTER_CONNECT:
             machine.reports.keep_handlers()
+            member.core.keep_codecs()
             machine.traces.changed = False
 
 

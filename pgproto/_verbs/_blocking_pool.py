@@ -225,6 +225,8 @@ class BlockingPool(BlockingUpkeep[D, W, SessionT], BlockingQueries, Generic[D, W
             if slot is None or member is None:
                 return
             machine = member.core.machine
+            if not shared:
+                member.core.leave_codecs()
             if is_untouched(machine):
                 if not shared:
                     machine.traces.holder += 1

@@ -182,6 +182,7 @@ class BlockingUpkeep(PoolBase[D, W], Generic[D, W, SessionT]):
             loan.end()
         if hook is Hook.AFTER_CONNECT:
             machine.reports.keep_handlers()
+            member.core.keep_codecs()
             machine.traces.changed = False
 
 

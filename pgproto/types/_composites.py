@@ -2,7 +2,7 @@
 
 Chapter "Data Types", section "Composite Types". A value of a composite type decodes to a `Composite`, a
 record to a tuple. A parameter of a composite type may be a `Composite` (of the same attributes), a tuple, a
-list, or a mapping by name. PostgreSQL takes no parameter of type record.
+list, or a mapping or a dataclass by name. PostgreSQL takes no parameter of type record.
 
 The binary form (`record_send` in PostgreSQL's source) is the number of attributes, and for each the OID of
 its type and its value behind its length.
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import fields, is_dataclass
 from typing import Any, Final, NoReturn, overload
 
 from pgproto.errors import DataError
@@ -168,6 +169,8 @@ def _attributes(name: str, data: bytes, depth: int) -> list[tuple[int, bytes | N
 def _checked(name: str, names: tuple[str, ...], value: object) -> Sequence[Any]:
     """The values of a parameter, in the order of the attributes."""
     plain = unwrapped(value)
+    if is_dataclass(plain) and not isinstance(plain, type):
+        plain = {field.name: getattr(plain, field.name) for field in fields(plain)}
     if is_mapping(plain):
         if set(plain) != set(names):
             raise wrong_value(name, value, f"its keys must be the attributes: {', '.join(names)}")
@@ -177,7 +180,7 @@ def _checked(name: str, names: tuple[str, ...], value: object) -> Sequence[Any]:
             raise wrong_value(name, value, f"its attributes must be {', '.join(names)}")
         return plain
     if not is_list_or_tuple(plain):
-        raise wrong_value(name, value, "it takes a tuple, a list, a mapping or a Composite")
+        raise wrong_value(name, value, "it takes a tuple, a list, a mapping, a dataclass or a Composite")
     if len(plain) != len(names):
         raise wrong_value(name, value, f"{len(plain)} values for {len(names)} attributes: {', '.join(names)}")
     return plain

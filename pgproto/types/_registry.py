@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Sequence
+from itertools import count
 from typing import Any, Final, Literal, NoReturn, TypeAlias
 
 from pgproto.errors import DataError
@@ -33,6 +34,8 @@ CodecFormat: TypeAlias = Literal["text", "binary"]
 
 _FORMATS: Final = {"text": TEXT, "binary": BINARY}
 
+_GENERATIONS: Final = count(1)
+
 _BUILTIN_NAMES: Final = {codec.name: codec.oid for codec in BUILTIN_CODECS.values()}
 
 
@@ -55,7 +58,7 @@ class TypeRegistry:
 
     def __init__(self, *, overflow: Overflow = "wrap") -> None:
         self._overflow: Overflow = overflow
-        self._generation = 0
+        self._generation = next(_GENERATIONS)
         self._known: dict[int, TypeDescription | None] = {}
         self._custom_by_name: dict[str, _Functions] = {}
         self._custom = {codec.oid: codec for codec in self._temporal()}
@@ -68,13 +71,15 @@ class TypeRegistry:
         other._known = dict(self._known)
         other._custom = dict(self._custom)
         other._custom_by_name = dict(self._custom_by_name)
-        other._generation = self._generation
         other._forget_codecs()
         return other
 
     @property
     def generation(self) -> int:
-        """Grows with each change: a row decoder that was made from codecs of an earlier one is outdated."""
+        """Grows with each change: a row decoder that was made from codecs of an earlier one is outdated.
+
+        No two registries have the same, so a session that goes from one to another cannot mix them up.
+        """
         return self._generation
 
     def codec(self, oid: int) -> Codec:
@@ -206,7 +211,7 @@ class TypeRegistry:
     # How OIDs become codecs
 
     def _forget_codecs(self) -> None:
-        self._generation += 1
+        self._generation = next(_GENERATIONS)
         self._codecs = {} if self._custom else dict(BUILTIN_CODECS)
         for oid in (RECORD, RECORD_ARRAY):
             self._codecs.pop(oid, None)

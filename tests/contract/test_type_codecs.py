@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from decimal import Decimal
+from enum import Enum
+from ipaddress import IPv4Address
 from typing import Any, cast
 
 import pytest
 
 from pgproto import DataError, UndefinedObject
 from pgproto.types import TypeRegistry
-from tests.contract.faces import Connect, Face
+from tests.contract.faces import Connect, Face, Session
 from tests.contract.pools import make_pool
 from tests.support.servers import Server
 
@@ -108,6 +111,50 @@ async def test_for_all_sessions_of_a_pool(face: Face, postgres: Server) -> None:
             assert await other.fetchval("select '1.10'::jsonb") == Decimal("1.10")
 
 
+async def test_codecs_of_a_borrower_end_when_the_session_goes_back(face: Face, postgres: Server) -> None:
+    sql = "select true, 1.5"
+    async with make_pool(face, postgres.dsn, max_size=1) as pool:
+        for decoder, expected in ((shout, "T"), (len, 1)):
+            async with pool.acquire() as session:
+                # The statement is known to the session from the first round on.
+                assert await session.fetchrow(sql) == (True, Decimal("1.5"))
+                await session.set_type_codec("bool", decoder=decoder)
+                assert await session.fetchrow(sql) == (expected, Decimal("1.5"))
+            assert await pool.fetchrow(sql) == (True, Decimal("1.5"))
+
+
+async def test_codecs_of_after_connect_stay(face: Face, postgres: Server) -> None:
+    def prepare(session: Session) -> object:
+        return session.set_type_codec("bool", decoder=shout)
+
+    async with make_pool(face, postgres.dsn, max_size=1, after_connect=prepare) as pool:
+        for _ in range(2):
+            async with pool.acquire() as session:
+                assert await session.fetchval("select true") == "T"
+                await session.set_type_codec("bool", decoder=len)
+                assert await session.fetchval("select true") == 1
+            assert await pool.fetchval("select true") == "T"
+
+
+async def test_arguments_of_dataclasses_enums_and_addresses(connect: Connect) -> None:
+    @dataclass
+    class Spot:
+        x: int
+        label: str | None
+
+    class Colour(Enum):
+        RED = "red"
+
+    async with connect() as session:
+        await session.execute("create type pg_temp.spot as (x int4, label text)")
+        spot, address = Spot(5, None), IPv4Address("10.0.0.1")
+        sql = "select $1::pg_temp.spot, $2::pg_temp.spot[], $3::text, $4::inet, $5::numeric"
+        row = await session.fetchrow(sql, spot, [spot], Colour.RED, address, Decimal("1.10"))
+        assert row == ((5, None), [(5, None)], "red", address, Decimal("1.10"))
+        with pytest.raises(DataError, match=r"\$1: .*\(type\) as .*spot"):
+            await session.fetchval("select $1::pg_temp.spot", Spot)
+
+
 async def test_codecs_that_fail(connect: Connect) -> None:
     async with connect() as session:
         await session.set_type_codec("int4", encoder=lambda value: 1 / 0, decoder=lambda text: 1 / 0)
@@ -151,7 +198,12 @@ async def test_attributes_come_and_go(connect: Connect) -> None:
         assert await other.fetchval("select 1") == 1
 
 
-async def told_or_right(session: object, sql: str, expected: object) -> None: ...
+async def told_or_right(session: Session, sql: str, expected: object) -> None:
+    """The request that meets a type as it was not known may fail; the next one may not."""
+    try:
+        assert await session.fetchrow(sql) == expected
+    except DataError:
+        assert await session.fetchrow(sql) == expected
 
 
 async def test_a_type_is_made_anew(connect: Connect) -> None:

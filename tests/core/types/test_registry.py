@@ -391,9 +391,3 @@ class TestCustomCodecs:
         registry = TypeRegistry()
         registry.set_codec("point", encoder=lambda xy: f"({xy[0]},{xy[1]})", takes_sequences=True)
         assert find(registry, "_point").encode([(1, 2), (3, 4)]) == b'{"(1,2)","(3,4)"}'
-
-    def test_whole_codecs(self) -> None:
-        registry = TypeRegistry()
-        registry.register(codec := Codec(MOOD, "mood", TEXT, encode=lambda value: b"x", decode=len))
-        assert registry.codec(MOOD) is codec
-        assert not registry.unknown([MOOD])

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from pgproto.errors import DataError
-from pgproto.types import TypeRegistry
+from pgproto.types import TEXT, Codec, TypeRegistry
 from pgproto.types._builtin import BUILTIN_CODECS
-from tests.core.types.test_registry import HSTORE, MOODS, registry, row, shout
+from tests.core.types.test_registry import HSTORE, MOOD, MOODS, registry, row, shout
 
 __all__ = ["registry"]
 
@@ -31,6 +31,14 @@ class TestCopies:
 
     def test_are_of_a_later_generation(self, registry: TypeRegistry) -> None:
         assert registry.copy().generation > registry.generation
+
+    def test_never_share_a_generation(self, registry: TypeRegistry) -> None:
+        twin = registry.copy()
+        seen = {registry.generation, twin.generation}
+        for each in (registry, twin, registry):
+            each.set_codec("int4", decoder=shout)
+            assert each.generation not in seen
+            seen.add(each.generation)
 
 
 class TestResets:
@@ -65,3 +73,11 @@ class TestResets:
         registry.reset_codec("date")
         with pytest.raises(DataError, match="outside the range"):
             registry.codec(1082).decode(b"\x7f\xff\xff\xff")
+
+
+class TestWhole:
+    def test_codecs(self) -> None:
+        registry = TypeRegistry()
+        registry.register(codec := Codec(MOOD, "mood", TEXT, encode=lambda value: b"x", decode=len))
+        assert registry.codec(MOOD) is codec
+        assert not registry.unknown([MOOD])
