@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from pgproto import messages
 from pgproto._auth import Channel
@@ -55,6 +55,9 @@ from pgproto.messages import PROTOCOL_3_0
 __all__ = ["connect"]
 
 T = TypeVar("T")
+
+_BLINK: Final = 0.005
+"""Seconds in which no attempt is worth a try; timers of event loops may ring that much too early."""
 
 
 def connect(
@@ -154,7 +157,7 @@ class _Connecting:
     def _fail(self, where: str, error: Error) -> Flow[None]:
         """Note a failure; if there is no time for another attempt, raise what there is."""
         self._attempts.add(where, error)
-        if self._deadline is not None and (yield from Now()) >= self._deadline:
+        if self._deadline is not None and (yield from Now()) >= self._deadline - _BLINK:
             raise self._attempts.summary()
 
     def _addresses(self, host: HostSpec) -> Flow[Sequence[Address]]:

@@ -279,6 +279,7 @@ async def test_a_function_that_takes_too_long(face: Face) -> None:
         if face.name == "blocking":
             # What comes too late is closed by the thread that nobody waits for any more.
             assert far.recv(1) == b""
+            await face.until(lambda: all(thread.name != "pgproto-open" for thread in threading.enumerate()))
 
 
 async def test_the_operating_systems_user_cannot_be_checked(face: Face, postgres: Server) -> None:

@@ -34,6 +34,7 @@ def sweep(
     *,
     how: How = "once",
     at_once: int = AT_ONCE,
+    hang_up: bool = False,
 ) -> int:
     """Stop the scenario at some or all of its steps; returns how often it was stopped."""
     with nobody_complains():
@@ -41,7 +42,7 @@ def sweep(
         stopped = 0
         for step in some(steps, at_once):
             try:
-                stopped += play(scenario, kind, step=step, how=how).stopped
+                stopped += play(scenario, kind, step=step, how=how, hang_up=hang_up).stopped
             except BaseException as error:
                 error.add_note(f"in {scenario.name} on {kind.name}, at step {step} of {steps}, {how}")
                 raise
@@ -68,6 +69,12 @@ def test_cancelled_from_above(kind: type[World], scenario: Scenario) -> None:
     assert sweep(scenario, kind, how="from above", at_once=3) >= 1
 
 
+@kinds
+@all_scenarios
+def test_cancelled_as_the_server_hangs_up(kind: type[World], scenario: Scenario) -> None:
+    sweep(scenario, kind, at_once=3, hang_up=True)
+
+
 @all_scenarios
 def test_cancelled_twice(scenario: Scenario) -> None:
     if scenario.is_cleaned_up_by_hand:
@@ -91,3 +98,10 @@ def test_cancelled_at_every_step(kind: type[World], scenario: Scenario, how: How
     if how == "twice" and (scenario.is_cleaned_up_by_hand or kind.name == "trio"):
         pytest.skip("with trio, who is cancelled stays cancelled; and what is cleaned up by hand is not")
     assert sweep(scenario, kind, how=how, at_once=1 << 30) >= 2
+
+
+@pytest.mark.slow
+@kinds
+@all_scenarios
+def test_cancelled_at_every_step_as_the_server_hangs_up(kind: type[World], scenario: Scenario) -> None:
+    sweep(scenario, kind, at_once=1 << 30, hang_up=True)

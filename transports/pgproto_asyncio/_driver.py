@@ -389,7 +389,7 @@ class Driver(asyncio.Protocol):
                 with contextlib.suppress(Error):
                     await self.perform(Goodbye())
                 # Not `await self._closed`: a caller that is cancelled must not cancel it for others.
-                await asyncio.wait([self._closed])
+                await asyncio.wait([each for each in (self._closed, self._canceling) if each is not None])
         except TimeoutError:
             logger.info("session: not closed in an orderly way within %s s", timeout)
         finally:

@@ -151,12 +151,15 @@ class Driver:
 
     async def _read(self, machine: RequestMachine) -> None:
         try:
-            while self._wire.stream is not None:
+            while self._wire.stream is not None and machine.failure is None:
                 machine.receive_data(bytes(await self._wire.stream.receive_some(_CHUNK)))
                 self._flush()
                 if machine.reading_paused:
                     self._readable = trio.Event()
                     await self._readable.wait()
+            if not machine.said_goodbye:
+                # Whoever is still writing would write to nobody.
+                self._end_if_failed(machine)
         except (OSError, trio.BrokenResourceError, trio.ClosedResourceError) as error:
             machine.connection_lost(error)
             self._flush()
@@ -180,6 +183,7 @@ class Driver:
             self._hear_out(machine)
             machine.connection_lost(error)
             self._flush()
+            self._end_if_failed(machine)
 
     async def _keep_time(self, machine: RequestMachine) -> None:
         while True:
