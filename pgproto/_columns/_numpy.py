@@ -56,4 +56,4 @@ def _moments(numpy: Any, numbers: Any, valid: Any, unit: str, infinities: tuple[
 
 
 def _filled(numpy: Any, array: Any, valid: Any) -> Any:
-    return array if valid is None else numpy.where(valid, array, array.dtype.type("NaT"))
+    return array if valid is None else numpy.where(valid, array, numpy.array("NaT", array.dtype))
