@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 
 import pytest
@@ -56,6 +56,14 @@ async def test_a_transaction_that_was_asked_to_be_read_only(pool_of: MakePool) -
         assert (pool.status().generation, pool.status().connections_num) == (0, 1)
 
 
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """SIGINT raises KeyboardInterrupt, also in a process that was started in the background, to ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def _interrupt_when(condition: Callable[[], bool]) -> threading.Thread:
     """Interrupt the main thread as Ctrl-C does."""
 
@@ -69,6 +77,7 @@ def _interrupt_when(condition: Callable[[], bool]) -> threading.Thread:
     return thread
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_interrupted_in_a_query(postgres: Server, observer: Observer) -> None:
     with pgproto_blocking.Pool(postgres.dsn, max_size=1) as pool:
         pids: list[int] = []
@@ -82,6 +91,7 @@ def test_interrupted_in_a_query(postgres: Server, observer: Observer) -> None:
         assert (pool.status().in_use, pool.status().returns_bad) == (0, 0)
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_interrupted_while_waiting(postgres: Server) -> None:
     with pgproto_blocking.Pool(postgres.dsn, max_size=1) as pool:
         with pool.acquire():
