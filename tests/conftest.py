@@ -28,6 +28,8 @@ _PATIENCE = 1200
 _SERVER_FIXTURES = {"postgres", "own_postgres", "pgbouncer", "every_major", "tls_postgres"}
 
 load_profile()
+# What helps tests asserts too, and must go on doing so under `python -O`.
+pytest.register_assert_rewrite("tests.core", "tests.contract", "tests.transports")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -7,10 +7,9 @@ import ssl
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytest
-import trio
 import trustme
 
 from pgproto import ConfigError, ConnectionLost, QueryTimeout, TLSError
@@ -19,6 +18,11 @@ from tests.contract.observer import Observer
 from tests.contract.pools import make_pool
 from tests.support.servers import Server, TLSFiles
 from tests.support.socks import ProxyError, SocksProxy, connect_through, relay
+
+if TYPE_CHECKING:
+    import trio
+else:
+    trio = pytest.importorskip("trio")
 
 __all__: list[str] = []
 

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-import trio
 
 import pgproto_asyncio
 import pgproto_blocking
@@ -116,6 +115,8 @@ async def test_another_event_loop(face: Face, connect: Connect) -> None:
         def elsewhere() -> None:
             try:
                 if face.name == "trio":
+                    import trio
+
                     trio.run(session.fetchval, "select 1")
                 else:
                     asyncio.run(session.fetchval("select 1"))

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import trio
 
 from pgproto import DivisionByZero, types
 from pgproto._config._keywords import ARGUMENTS, LIBPQ_KEYWORDS
@@ -45,6 +44,8 @@ def test_streams_that_an_application_opens(postgres: Server) -> None:
     names = programs("custom-transports.md")
     dsn = postgres.dsn_for("alice")
     assert names["on_threads"](dsn) == "alice"
+    import trio
+
     assert trio.run(names["on_trio"], dsn) == "alice"
     assert asyncio.run(names["on_asyncio"](dsn, asyncio.open_connection)) == "alice"
 
