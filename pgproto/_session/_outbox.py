@@ -35,6 +35,7 @@ class Outbox:
         self._out: list[bytes] = []
         self._written = 0
         self._given = 0
+        self._sealed = False
         self._stirred: list[Waitable] = []
         # Who writes copy data, and is to hear when it has been handed over.
         self._thirsty: Request[object] | None = None
@@ -105,7 +106,7 @@ class Outbox:
 
     def take_out(self) -> bytes:
         """What is to be written; from here on it counts as given to the transport."""
-        if not self._out:
+        if not self._out or self._sealed:
             return b""
         data = self._out[0] if len(self._out) == 1 else b"".join(self._out)
         self._out.clear()
@@ -113,6 +114,13 @@ class Outbox:
         if self._thirsty is not None:
             self.stir(self._thirsty)
         return data
+
+    def seal(self) -> None:
+        """From here on nothing more is given to the transport, which is about to close the connection.
+
+        The server is being told to stop what it does for this session; then it must not get more to do.
+        """
+        self._sealed = True
 
     def drop_out(self) -> None:
         """The session has ended: nothing more goes out."""

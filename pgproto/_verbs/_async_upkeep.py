@@ -110,6 +110,8 @@ class AsyncUpkeep(PoolBase[D, W], Generic[D, W, SessionT]):
         """Close a session at once; but a server that is at work for it is told to stop."""
         member = step.slot.session
         if member is not None and member.core.machine.in_flight and not member.core.is_closed:
+            # It might get more to do after it was told to stop.
+            member.core.machine.seal()
             self._spawn(partial(self._stop_server, member), partial(self._abort, step))
         else:
             self._abort(step)

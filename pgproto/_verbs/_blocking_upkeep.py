@@ -113,6 +113,8 @@ class BlockingUpkeep(PoolBase[D, W], Generic[D, W, SessionT]):
         if member is None:
             return
         if member.core.machine.in_flight and not member.core.is_closed:
+            # It might get more to do after it was told to stop.
+            member.driver.act(member.core.machine.seal)
             with suppress(Exception):
                 deadline = self._now() + self._cancel_timeout
                 self._new_driver().run(cancel(member.core.established, deadline=deadline), deadline)

@@ -52,6 +52,18 @@ def test_what_was_sent_completely() -> None:
     assert lost(request) == "unknown"
 
 
+def test_nothing_more_is_sent_on_a_session_that_is_being_cut_off() -> None:
+    joined = Joined()
+    first = joined.submit(joined.core.execute("insert 1", (1,), None))
+    joined.flush()
+    joined.machine.seal()
+    joined.hear(joined.answer())
+    second = joined.submit(joined.core.simple_query("insert 1", None))
+    assert not joined.machine.data_to_send()
+    break_line(joined.machine)
+    assert (lost(first), lost(second)) == ("not_committed", "not_sent")
+
+
 def test_a_known_statement() -> None:
     joined = Joined()
     joined.ask(joined.core.execute("insert 1", (1,), None))
