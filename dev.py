@@ -7,7 +7,8 @@
   bench [LINE ...]       measure beside other drivers, all lines or some; --help lists them;
                          bench rows: how fast rows are decoded, without a server
   fuzz [--long]          feed it garbage, for seconds or for hours
-  servers [WHICH ...]    list the servers there are; fetch some: a major version such as 18, or pgbouncer
+  servers [WHICH ...]    list the servers there are; fetch some: a major version such as 18, pgvector
+                         for an 18 with that extension, or pgbouncer
 
 With --offline before the command nothing is fetched.
 
@@ -40,7 +41,7 @@ ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 CACHE = ROOT / ".cache"
 PYTHON = VENV / "bin" / "python"
-SERVERS = ("18", "15")
+SERVERS = ("18", "15", "pgvector")
 PACKAGES = ("pgproto", "pgproto_asyncio", "pgproto_trio", "pgproto_blocking")
 
 
@@ -233,8 +234,15 @@ def bench(arguments: list[str]) -> int:
     ensure_environment("test")
     if arguments[:1] == ["rows"]:
         return python("-m", "benchmarks.rows", *arguments[1:])
-    server = () if "PGPROTO_DSN" in os.environ else ("tests.support.with_server",)
-    return python("-m", *server, "benchmarks.compare", *arguments)
+    over_unix_socket = "--unix-socket" in arguments
+    arguments = [argument for argument in arguments if argument != "--unix-socket"]
+    if "PGPROTO_DSN" in os.environ:
+        if over_unix_socket:
+            raise Failure("$PGPROTO_DSN names a server: say there that it is to be a Unix socket")
+        return python("-m", "benchmarks.compare", *arguments)
+    # Most applications are not on their server's machine.
+    how = () if over_unix_socket else ("--tcp",)
+    return python("-m", "tests.support.with_server", *how, "benchmarks.compare", *arguments)
 
 
 def test(arguments: list[str]) -> int:

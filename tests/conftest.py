@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 import pytest
 
-from tests.support.binaries import RELEASES, cached, exclusive, installed
+from tests.support.binaries import RELEASES, cached, exclusive, installed, with_vector
 from tests.support.certificates import Certificates
 from tests.support.homes import Home
 from tests.support.pgbouncer import PgBouncer
@@ -25,7 +25,7 @@ _FOREIGN_DSN = os.environ.get("PGPROTO_TEST_DSN")
 _MEETING_POINT = "PGPROTO_TEST_MEETING_POINT"
 _PATIENCE = 1200
 """Seconds for a test that is marked as slow or exhaustive."""
-_SERVER_FIXTURES = {"postgres", "own_postgres", "pgbouncer", "every_major", "tls_postgres"}
+_SERVER_FIXTURES = {"postgres", "own_postgres", "pgbouncer", "pgvector", "every_major", "tls_postgres"}
 
 load_profile()
 # What helps tests asserts too, and must go on doing so under `python -O`.
@@ -171,6 +171,20 @@ def pgbouncer(postgres: Server) -> Generator[PgBouncer, None, None]:
             yield pooler
     except Unavailable as reason:
         _refuse(reason)
+
+
+@pytest.fixture(scope="session")
+def pgvector() -> Server:
+    """A server that has the extension vector, which all tests of the run share."""
+    if _FOREIGN_DSN:
+        return ForeignServer(_FOREIGN_DSN)
+
+    def start(major: int, home: Home) -> Server:
+        server = Server(major, home=home, installation=with_vector())
+        server.start()
+        return server
+
+    return shared_server(18, Path(os.environ[_MEETING_POINT]), kind="pgvector", start=start)
 
 
 def _event_loop(backend: str, identifier: str, needs: str, **options: object) -> Any:

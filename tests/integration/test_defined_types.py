@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pgproto.errors import DataError
-from pgproto.types import BINARY, TEXT, Codec, Composite, Cube, Multirange, Range, SparseVector, TypeRegistry
+from pgproto.types import BINARY, TEXT, Codec, Composite, Cube, Multirange, Range, TypeRegistry
 from tests.integration.raw_values import RawSession
 from tests.integration.type_cases import (
     EXAMPLES,
@@ -200,29 +200,6 @@ EXTENSIONS: dict[str, tuple[str, Case]] = {
                 lambda count: st.builds(Cube, *[st.lists(FINITE, min_size=count, max_size=count)] * 2)
             ),
             exact=False,
-        ),
-    ),
-    "vector": (
-        "vector",
-        Case(st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=1)),
-    ),
-    "halfvec": (
-        "vector",
-        Case(st.lists(st.floats(width=16, allow_nan=False, allow_infinity=False), min_size=1)),
-    ),
-    "sparsevec": (
-        "vector",
-        Case(
-            st.dictionaries(
-                st.integers(0, 99), st.floats(width=32, allow_nan=False, allow_infinity=False).filter(bool)
-            ).map(lambda elements: SparseVector(100, elements))
-        ),
-    ),
-    "vector[]": (
-        "vector",
-        Case(
-            st.lists(st.lists(st.floats(width=16, allow_nan=False, allow_infinity=False), min_size=1)),
-            same_text=False,
         ),
     ),
 }

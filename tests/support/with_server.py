@@ -2,7 +2,7 @@
 
 ``--list`` tells what there is, ``--fetch WHICH ...`` gets it, and ``MODULE ARGS`` runs a module of ours as a
 program, beside a server that lives as long as it does: its address is in $PGPROTO_DSN, and wherever the
-arguments have ``{dsn}``.
+arguments have ``{dsn}``. That is its Unix socket; with ``--tcp`` before the module it is reached over TCP.
 """
 
 from __future__ import annotations
@@ -11,7 +11,17 @@ import os
 import subprocess
 import sys
 
-from tests.support.binaries import NEWEST, RELEASES, Installation, Unavailable, binaries, cached, installed
+from tests.support.binaries import (
+    NEWEST,
+    RELEASES,
+    Installation,
+    Unavailable,
+    binaries,
+    cached,
+    cached_with_vector,
+    installed,
+    with_vector,
+)
 from tests.support.pgbouncer import find_pgbouncer, install_pgbouncer
 from tests.support.servers import Server
 
@@ -27,6 +37,9 @@ def _list() -> None:
         found = cached(major) or installed(major)
         where = f"in {found.bin}" if found else f"not here; `python3 dev.py servers {major}` fetches it"
         print(f"PostgreSQL {major}: {where}")
+    vector = cached_with_vector()
+    where = f"in {vector.bin}" if vector else "not here; `python3 dev.py servers pgvector` fetches it"
+    print(f"PostgreSQL 18 with pgvector: {where}")
     where = find_pgbouncer() or "not here; as root, `python3 dev.py servers pgbouncer` installs it"
     print(f"PgBouncer: {where}")
 
@@ -35,12 +48,13 @@ def _fetch(wanted: list[str]) -> None:
     for name in wanted:
         if name == "pgbouncer":
             install_pgbouncer(_say)
+        elif name == "pgvector":
+            with_vector(say=_say)
         elif name.isascii() and name.isdigit():
             binaries(int(name), say=_say)
         else:
-            raise Unavailable(
-                f"no server {name!r}; there are {', '.join(map(str, sorted(RELEASES)))} and pgbouncer"
-            )
+            majors = ", ".join(map(str, sorted(RELEASES)))
+            raise Unavailable(f"no server {name!r}; there are {majors}, pgvector and pgbouncer")
 
 
 def _best_installation() -> Installation:
@@ -55,12 +69,13 @@ def _best_installation() -> Installation:
         raise
 
 
-def _run(module: str, arguments: list[str]) -> int:
+def _run(module: str, arguments: list[str], *, over_tcp: bool) -> int:
     installation = _best_installation()
     with Server(installation.major, installation=installation, say=_say) as server:
-        filled = [argument.replace("{dsn}", server.dsn) for argument in arguments]
+        dsn = server.dsn_for(server.user) if over_tcp else server.dsn
+        filled = [argument.replace("{dsn}", dsn) for argument in arguments]
         command = [sys.executable, "-m", module, *filled]
-        with subprocess.Popen(command, env={**os.environ, "PGPROTO_DSN": server.dsn}) as process:
+        with subprocess.Popen(command, env={**os.environ, "PGPROTO_DSN": dsn}) as process:
             while True:
                 try:
                     return process.wait()
@@ -77,7 +92,9 @@ def main(arguments: list[str]) -> int:
         elif arguments[0] == "--fetch":
             _fetch(arguments[1:])
         else:
-            return _run(arguments[0], arguments[1:])
+            over_tcp = arguments[0] == "--tcp"
+            module, *rest = arguments[over_tcp:]
+            return _run(module, rest, over_tcp=over_tcp)
     except Unavailable as reason:
         print(f"dev.py: {reason}", file=sys.stderr)
         return 1
