@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import socket
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
+from benchmarks.settings import conninfo
 from pgproto import messages as m
-from pgproto import parse_dsn
 
 __all__ = ["Bare"]
 
@@ -16,21 +18,14 @@ _CHUNK = 1 << 18
 
 
 class Bare:
-    """A blocking socket to a server that asks for no password."""
+    """A blocking socket. libpq makes the connection and logs in, and then has no part in it."""
 
     def __init__(self, dsn: str) -> None:
-        given = parse_dsn(dsn)
-        host, port = given.get("host", "localhost"), int(given.get("port", "5432"))
-        if host.startswith("/"):
-            self._socket = socket.socket(socket.AF_UNIX)
-            self._socket.connect(f"{host}/.s.PGSQL.{port}")
-        else:
-            self._socket = socket.create_connection((host, port))
-            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        user = given.get("user", "postgres")
-        startup = m.StartupMessage({"user": user, "database": given.get("dbname", user)})
-        self._socket.sendall(startup.encode())
-        self._wait(1)
+        import psycopg
+
+        self._login = psycopg.connect(**conninfo(dsn), autocommit=True)
+        self._socket = socket.socket(fileno=os.dup(self._login.fileno()))
+        self._socket.setblocking(True)
         self._requests: dict[str, bytes] = {}
 
     def __enter__(self) -> Self:
@@ -40,6 +35,7 @@ class Bare:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._socket.close()
+        self._login.close()
 
     def _wait(self, count: int) -> None:
         """Read until so many requests are over."""
@@ -47,7 +43,7 @@ class Bare:
         while count > 0:
             data = self._socket.recv(_CHUNK)
             if not data:
-                raise ConnectionError("the server refused: does it ask for a password?")
+                raise ConnectionError("the server has closed the connection")
             if count == 1:
                 # Only the end of an answer can be its end.
                 tail = (tail + data)[-6:]
@@ -57,16 +53,20 @@ class Bare:
                 count -= data.count(_READY)
                 tail = data[-5:]
 
-    def ask(self, sql: str, arguments: bool, count: int) -> None:
+    def ask(self, sql: str, arguments: Sequence[bytes], count: int) -> None:
         """Ask ``count`` times at once, and wait for all answers."""
         request = self._requests.get(sql)
         if request is None:
             name = f"bare_{len(self._requests)}"
             self._socket.sendall(m.Parse(name, sql, ()).encode() + m.Sync().encode())
             self._wait(1)
-            values = (b"\0\0\0\1",) if arguments else ()
-            bind = m.Bind("", name, (1,), values, (1,))
+            bind = m.Bind("", name, (1,), tuple(arguments), (1,))
             request = bind.encode() + m.Execute("", 0).encode() + m.Sync().encode()
             self._requests[sql] = request
         self._socket.sendall(request * count)
         self._wait(count)
+
+    def simple(self, sql: str) -> None:
+        """A simple query, and its answer to the end."""
+        self._socket.sendall(m.Query(sql).encode())
+        self._wait(1)

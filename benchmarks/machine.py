@@ -8,14 +8,16 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pgproto_blocking
+from benchmarks.settings import settings
 
 __all__ = ["describe_machine"]
 
-_PACKAGES = ("pgproto", "asyncpg", "psycopg", "pg8000", "uvloop", "trio")
+_PACKAGES = ("pgproto", "asyncpg", "psycopg", "psycopg-pool", "pg8000", "uvloop", "trio")
 
 
 def describe_machine(dsn: str) -> dict[str, str]:
-    """Processor, cores, system, Python, the server and the drivers."""
+    """Processor, cores, system, Python, the server and the way to it, and the drivers."""
+    host = settings(dsn)["host"]
     with pgproto_blocking.connect(dsn) as session:
         server = f"PostgreSQL {session.server_version}"
     return {
@@ -24,8 +26,13 @@ def describe_machine(dsn: str) -> dict[str, str]:
         "system": f"{platform.system()} {platform.machine()}",
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "server": server,
+        "connection": "a Unix socket" if host.startswith("/") else f"TCP to {_name(host)}",
         **{package: version(package) for package in _PACKAGES},
     }
+
+
+def _name(host: str) -> str:
+    return host if host in ("127.0.0.1", "::1", "localhost") else "another host"
 
 
 def _processor() -> str:

@@ -1,7 +1,8 @@
 """One contender of one line, as a process of its own: `python -m benchmarks.worker LINE CONTENDER`.
 
-Reads how many calls to make from standard input, and answers with how many seconds they took, by the clock
-and of the processor, again and again until there is no more. The server is the one that $PGPROTO_DSN names.
+Reads from standard input how many calls each caller shall make, and answers with how many seconds they took,
+by the clock and of the processor, and the most memory so far in MiB; again and again until there is no more.
+The server is the one that $PGPROTO_DSN names.
 """
 
 from __future__ import annotations
@@ -10,9 +11,11 @@ import asyncio
 import contextlib
 import gc
 import os
+import resource
 import sys
 import time
 from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from benchmarks.adaptors import ADAPTORS
@@ -27,7 +30,9 @@ def _orders() -> Generator[int, float, None]:
         gc.collect()
         started = time.process_time()
         seconds = yield int(order)
-        print(f"{seconds:.9f} {time.process_time() - started:.9f}", flush=True)
+        processor = time.process_time() - started
+        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        print(f"{seconds:.9f} {processor:.9f} {memory:.1f}", flush=True)
 
 
 def _obey(run: Callable[[int], float]) -> None:
@@ -39,15 +44,27 @@ def _obey(run: Callable[[int], float]) -> None:
 
 
 def _blocking(adaptor: Any, task: Task, dsn: str) -> None:
+    """In this thread, or in a thread for each caller."""
     arguments = data_of(task.arguments)
-    with adaptor.connect(dsn) as connection:
-        work = getattr(adaptor, task.method)
+    work = getattr(adaptor, task.method)
+    with contextlib.ExitStack() as stack:
+        connections = [stack.enter_context(adaptor.connect(dsn)) for _ in range(task.connections)]
 
-        def run(count: int) -> float:
-            started = time.perf_counter()
+        def call(connection: Any, count: int) -> None:
             for _ in range(count):
                 if not work(connection, *arguments):
                     raise RuntimeError(f"{task.method} had no result")
+
+        callers = [connections[number % len(connections)] for number in range(task.callers)]
+        threads = stack.enter_context(ThreadPoolExecutor(task.callers)) if task.callers > 1 else None
+
+        def run(count: int) -> float:
+            started = time.perf_counter()
+            if threads is None:
+                call(connections[0], count)
+            else:
+                for done in [threads.submit(call, connection, count) for connection in callers]:
+                    done.result()
             return time.perf_counter() - started
 
         _obey(run)
@@ -64,18 +81,14 @@ async def _on_loop(adaptor: Any, task: Task, dsn: str, gather: Callable[..., Any
                 if not await work(connection, *arguments):
                     raise RuntimeError(f"{task.method} had no result")
 
+        callers = [connections[number % len(connections)] for number in range(task.callers)]
+
         async def run(count: int) -> float:
-            shares = [
-                count // task.callers + (number < count % task.callers) for number in range(task.callers)
-            ]
             started = time.perf_counter()
             if task.callers == 1:
                 await call(connections[0], count)
             else:
-                await gather(
-                    call,
-                    [(connections[number % len(connections)], each) for number, each in enumerate(shares)],
-                )
+                await gather(call, [(connection, count) for connection in callers])
             return time.perf_counter() - started
 
         orders = _orders()
