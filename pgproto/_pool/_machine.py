@@ -345,7 +345,7 @@ class PoolMachine(Gauges[S, W]):
     def finished(
         self, step: Step[S], now: float, error: BaseException | None = None, report: Report = CLEAN
     ) -> None:
-        """A step is done: without an error, and then with a report on the session, or with one.
+        """A step is done, with an error or without one; `report` is what the session is like then.
 
         A step that a forced `Close` has overtaken need not be reported, and is ignored if it is.
         """
@@ -354,9 +354,9 @@ class PoolMachine(Gauges[S, W]):
             return
         slot.step = None
         slot.step_deadline = inf
+        if slot.state is not SlotState.OPENING:
+            self._weigh_report(slot, report, now)
         if error is None:
-            if slot.state is not SlotState.OPENING:
-                self._weigh_report(slot, report, now)
             error = self._leftover(step, report)
         if error is None:
             self._succeeded(slot, step, now)

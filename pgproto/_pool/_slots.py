@@ -118,6 +118,11 @@ class Slot(Generic[S]):
         """How often the session was lent."""
         self.last_used_at: float | None = None
 
+    @property
+    def has_rested(self) -> bool:
+        """Whether nobody had the session for a while: then it may have died unnoticed."""
+        return self.ready_until > -inf
+
     def spoil(self, *, broken: bool) -> None:
         """See to it that the session is not lent again; `broken` if it cannot even be closed politely."""
         self.expires_at = -inf

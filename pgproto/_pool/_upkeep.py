@@ -10,7 +10,7 @@ from pgproto._pool._engine import Engine
 from pgproto._pool._ledger import Phase
 from pgproto._pool._recycling import Report, forgets_settings, reset_sql
 from pgproto._pool._slots import Slot, SlotState, TicketKind, TicketState
-from pgproto.errors import Error, LocalProtocolError
+from pgproto.errors import ConnectionLost, Error, LocalProtocolError
 
 __all__ = ["Upkeep"]
 
@@ -111,6 +111,7 @@ class Upkeep(Engine[S, W]):
         if slot.state is SlotState.OPENING:
             self._open_failed(slot, error, now, in_hook=isinstance(step, RunHook))
             return
+        lost = slot.broken  # by what its driver says; a hook's error may be about anything
         self._weigh(slot, error, now)
         match step:
             case Check():
@@ -118,6 +119,8 @@ class Upkeep(Engine[S, W]):
                 counters.connections_lost += 1
             case Reset():
                 counters.resets_errors += 1
+            case RunHook(hook=Hook.BEFORE_ACQUIRE) if lost and slot.has_rested:
+                counters.connections_lost += 1  # meanwhile; who waits gets another one
             case RunHook(hook=Hook.BEFORE_ACQUIRE):
                 self._refuse_first(error)
             case _:
@@ -138,9 +141,14 @@ class Upkeep(Engine[S, W]):
         if report.status == "I" and not report.busy and not report.closed:
             return None
         culprit = f"the {step.hook.value} hook" if isinstance(step, RunHook) else "the pool's own upkeep"
+        if report.closed:
+            # Maybe by the hook, maybe not; it will be seen whether it happens again.
+            lost = ConnectionLost(f"the session was closed in {culprit}")
+            lost.__cause__ = report.error
+            return lost
         return LocalProtocolError(
             f"{culprit} left a session behind that is not idle: transaction status {report.status!r}"
-            f"{', requests outstanding' if report.busy else ''}{', closed' if report.closed else ''}"
+            f"{', requests outstanding' if report.busy else ''}"
         )
 
     # --- A time has come ---------------------------------------------------------------------------------

@@ -74,7 +74,7 @@ class AsyncUpkeep(PoolBase[D, W], Generic[D, W, SessionT]):
         """Call the function in the event loop, from whatever thread; not at all if the loop has gone."""
 
     def _prepare(self) -> None:
-        self._jobs: dict[Slot[Member[D]], _Job] = {}
+        self._jobs: dict[Slot[Member[D]], _Job[D]] = {}
 
     # Carrying out what the machine has decided.
 
@@ -92,19 +92,20 @@ class AsyncUpkeep(PoolBase[D, W], Generic[D, W, SessionT]):
             overtaken = self._jobs.get(slot)
             if overtaken is not None:
                 overtaken.cancel()
-            if overtaken is None or slot.session is not None:
+            if overtaken is None or slot.session is not None or not isinstance(overtaken.step, Open):
                 self._cut_off(step)
+            else:
+                # Only when it is over is the socket known to be closed.
+                overtaken.afterwards = step
             return
-        job = self._jobs[slot] = _Job()
+        job = self._jobs[slot] = _Job(step)
         job.cancel = self._spawn(partial(self._take, step), partial(self._job_over, slot, job))
 
-    def _job_over(self, slot: Slot[Member[D]], job: _Job) -> None:
+    def _job_over(self, slot: Slot[Member[D]], job: _Job[D]) -> None:
         if self._jobs.get(slot) is job:
             del self._jobs[slot]
-            step = slot.step
-            if isinstance(step, Close) and not step.graceful:
-                # It was overtaken while it opened the session; only now is the socket known to be closed.
-                self._cut_off(step)
+        if job.afterwards is not None:
+            self._cut_off(job.afterwards)
 
     def _cut_off(self, step: Close[Member[D]]) -> None:
         """Close a session at once; but a server that is at work for it is told to stop."""
@@ -202,11 +203,14 @@ async def _outcome(answer: object) -> object:
     return await answer if inspect.isawaitable(answer) else answer
 
 
-class _Job:
+class _Job(Generic[D]):
     """A step under way."""
 
-    __slots__ = ("cancel",)
+    __slots__ = ("afterwards", "cancel", "step")
 
-    def __init__(self) -> None:
+    def __init__(self, step: Step[Member[D]]) -> None:
+        self.step = step
         self.cancel: Callable[[], object] = bool
         """Cancels it."""
+        self.afterwards: Close[Member[D]] | None = None
+        """What is to be done when it is over."""

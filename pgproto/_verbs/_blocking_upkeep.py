@@ -71,7 +71,7 @@ class BlockingUpkeep(PoolBase[D, W], Generic[D, W, SessionT]):
         """Call the function in a thread of the pool, soon; this may be said at any point of any thread."""
 
     def _prepare(self) -> None:
-        self._jobs: dict[Slot[Member[D]], _Job] = {}
+        self._jobs: dict[Slot[Member[D]], _Job[D]] = {}
 
     # Carrying out what the machine has decided.
 
@@ -91,19 +91,20 @@ class BlockingUpkeep(PoolBase[D, W], Generic[D, W, SessionT]):
             overtaken = self._jobs.get(slot)
             if overtaken is not None:
                 overtaken.cancel()
-            if overtaken is None or slot.session is not None:
+            if overtaken is None or slot.session is not None or not isinstance(overtaken.step, Open):
                 self._cut_off(step)
+            else:
+                # Only when it is over is the socket known to be closed.
+                overtaken.afterwards = step
             return
-        job = self._jobs[slot] = _Job()
+        job = self._jobs[slot] = _Job(step)
         self._spawn(partial(self._take, step, job), partial(self._job_over, slot, job))
 
-    def _job_over(self, slot: Slot[Member[D]], job: _Job) -> None:
+    def _job_over(self, slot: Slot[Member[D]], job: _Job[D]) -> None:
         if self._jobs.get(slot) is job:
             del self._jobs[slot]
-            step = slot.step
-            if isinstance(step, Close) and not step.graceful:
-                # It was overtaken while it opened the session; only now is the socket known to be closed.
-                self._cut_off(step)
+        if job.afterwards is not None:
+            self._cut_off(job.afterwards)
 
     def _cut_off(self, step: Close[Member[D]]) -> None:
         """Close a session at once; but a server that is at work for it is told to stop."""
@@ -124,7 +125,7 @@ class BlockingUpkeep(PoolBase[D, W], Generic[D, W, SessionT]):
         self._machine.finished(step, self._now())
         self._pump()
 
-    def _take(self, step: Step[Member[D]], job: _Job) -> None:
+    def _take(self, step: Step[Member[D]], job: _Job[D]) -> None:
         """Take a step, and tell the machine how it went."""
         failure: Exception | None = None
         try:
@@ -144,7 +145,7 @@ class BlockingUpkeep(PoolBase[D, W], Generic[D, W, SessionT]):
             self._machine.finished(step, self._now(), failure, report)
             self._pump()
 
-    def _do(self, step: Step[Member[D]], job: _Job) -> None:
+    def _do(self, step: Step[Member[D]], job: _Job[D]) -> None:
         slot = step.slot
         member = slot.session
         match step:
@@ -167,7 +168,7 @@ class BlockingUpkeep(PoolBase[D, W], Generic[D, W, SessionT]):
             case _:
                 assert_never(step)
 
-    def _connect(self, slot: Slot[Member[D]], job: _Job) -> None:
+    def _connect(self, slot: Slot[Member[D]], job: _Job[D]) -> None:
         driver = self._new_driver()
         job.cancel = driver.interrupt
         latest = None if self._connect_timeout is None else self._now() + self._connect_timeout
@@ -194,11 +195,14 @@ def _checked(answer: object) -> object:
     return answer
 
 
-class _Job:
+class _Job(Generic[D]):
     """A step under way."""
 
-    __slots__ = ("cancel",)
+    __slots__ = ("afterwards", "cancel", "step")
 
-    def __init__(self) -> None:
+    def __init__(self, step: Step[Member[D]]) -> None:
+        self.step = step
         self.cancel: Callable[[], object] = bool
         """Cancels it."""
+        self.afterwards: Close[Member[D]] | None = None
+        """What is to be done when it is over."""

@@ -14,6 +14,7 @@ import anyio
 import pgproto_asyncio
 from pgproto import SerializationFailure
 from pgproto.testing import Direction, FakeServer, Fault, Network, Statement
+from tests.transports.recorded import Trace, record
 from tests.transports.worlds import World
 
 __all__ = ["ADD", "DSN", "SLEEP", "Stage", "answer"]
@@ -103,6 +104,8 @@ class Stage:
         self._collisions = collisions
         self._options = {"max_size": max_size, **options}
         self.pool: pgproto_asyncio.Pool
+        self.traces: list[Trace] = []
+        """Of each pool that there was."""
 
     def play(self, scene: Callable[[Stage], Awaitable[None]]) -> None:
         """Play the scene to its end, and see that all is as it must be."""
@@ -112,6 +115,8 @@ class Stage:
         broken = [str(each.violation) for each in self.server.sessions if each.violation]
         # A session that is given up is closed without a word.
         assert all("without a word" in each for each in broken), broken
+        for trace in self.traces:
+            trace.check()
 
     async def _main(self, scene: Callable[[Stage], Awaitable[None]], _: World) -> None:
         if self._is_open:
@@ -138,10 +143,9 @@ class Stage:
 
     def new_pool(self, **options: Any) -> AbstractAsyncContextManager[pgproto_asyncio.Pool]:
         """A pool of this world's transport."""
-        return cast(
-            "AbstractAsyncContextManager[pgproto_asyncio.Pool]",
-            self.world.make_pool(DSN, **{**self._options, **options}),
-        )
+        pool = self.world.make_pool(DSN, **{**self._options, **options})
+        self.traces.append(record(pool))
+        return cast("AbstractAsyncContextManager[pgproto_asyncio.Pool]", pool)
 
     # What scenes are made of.
 

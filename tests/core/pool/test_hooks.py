@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pgproto._pool import Hook, Open, PoolConfig, Report, RunHook, SlotState
-from pgproto.errors import ConnectionLost, PostgresError, SyntaxErrorOrAccessRuleViolation
+from pgproto._pool import LOST, Hook, Open, PoolConfig, Report, RunHook, SlotState
+from pgproto.errors import AdminShutdown, ConnectionLost, PostgresError, SyntaxErrorOrAccessRuleViolation
 from tests.core.pool.helpers import (
     closes,
     hooks,
@@ -153,11 +153,55 @@ def test_a_bug_in_before_acquire_is_its_callers() -> None:
 
 
 def test_a_session_that_before_acquire_finds_dead_is_replaced() -> None:
+    # It may have died at any time since it was used, which is nothing to bother its next holder with.
+    for error in (None, ConnectionLost(), BUG):
+        world = pool_with(1, PoolConfig(hooks=frozenset({Hook.BEFORE_ACQUIRE}), max_size=1))
+        turn = world.acquire()
+        finish_hook(world, error, LOST)
+        assert turn in world.waiting
+        world.run()
+        assert served(turn)
+        status = world.machine.status(world.now)
+        assert (status.requests_errors, status.connections_lost) == (0, 1)
+
+
+def test_a_fresh_session_that_before_acquire_finds_dead_is_its_callers() -> None:
+    # It may be the hook that closes them all, so this is not tried for ever.
     world = with_hooks(Hook.BEFORE_ACQUIRE)
     turn = world.acquire()
     world.finish(next(iter(world.steps)))
-    finish_hook(world, None, Report(closed=True))
-    refused(world, turn, Exception, "closed")
+    finish_hook(world, None, LOST)
+    refused(world, turn, ConnectionLost, "closed in the before_acquire hook")
+
+
+def test_what_before_acquire_cannot_reach_is_its_callers_affair() -> None:
+    world = pool_with(1, PoolConfig(hooks=frozenset({Hook.BEFORE_ACQUIRE}), max_size=1))
+    turn = world.acquire()
+    error = OSError("no token")
+    finish_hook(world, error)
+    refused(world, turn, OSError, "no token")
+
+
+def test_a_session_that_is_lost_in_after_connect_is_tried_again_later() -> None:
+    for error in (None, ConnectionLost()):
+        world = with_hooks(Hook.AFTER_CONNECT)
+        turn = world.acquire()
+        world.finish(next(iter(world.steps)))
+        finish_hook(world, error, LOST)
+        assert turn in world.waiting
+        assert opening(world) == 0
+        world.pass_time(world.wake - world.now)
+        world.run()
+        assert served(turn)
+
+
+def test_what_the_driver_saw_in_a_hook_counts_whatever_the_hook_raises() -> None:
+    world = pool_with(2, PoolConfig(hooks=frozenset({Hook.AFTER_RELEASE})))
+    world.release(world.acquire())
+    world.retire_all()
+    finish_hook(world, BUG, Report(closed=True, error=AdminShutdown("bye")))
+    assert world.machine.status(world.now).generation == 1
+    assert states(world) == [SlotState.CLOSING] * 2
 
 
 def test_when_nobody_waits_any_more_the_prepared_session_rests() -> None:
