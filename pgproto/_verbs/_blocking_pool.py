@@ -242,7 +242,8 @@ class BlockingPool(BlockingUpkeep[D, W, SessionT], BlockingQueries, Generic[D, W
             member.driver.start(Command("ROLLBACK", essential=True))
         with self._guard:
             if machine.failure is None and not machine.is_idle and slot.holders == 1:
-                self._spawn(partial(self._settle, member), partial(self._release_settled, ticket))
+                over = partial(self._release_settled, ticket)
+                self._spawn(partial(self._settle, member), over, lambda _: None)
             else:
                 self._release_settled(ticket)
 

@@ -51,8 +51,16 @@ class BlockingUpkeep(PoolBase[D, W], Generic[D, W, SessionT]):
     """Guards the machine."""
 
     @abstractmethod
-    def _spawn(self, job: Callable[[], object], over: Callable[[], None]) -> None:
-        """Run the job in a thread of its own, and then call ``over``, under the guard."""
+    def _spawn(
+        self,
+        job: Callable[[], object],
+        over: Callable[[], None],
+        otherwise: Callable[[RuntimeError], object],
+    ) -> None:
+        """Run the job in a thread of its own, and then call ``over``, under the guard.
+
+        If there can be no more threads, ``otherwise`` is called instead, soon: it must not take long.
+        """
 
     @abstractmethod
     def _new_waiter(self) -> W:
@@ -98,7 +106,8 @@ class BlockingUpkeep(PoolBase[D, W], Generic[D, W, SessionT]):
                 overtaken.afterwards = step
             return
         job = self._jobs[slot] = _Job(step)
-        self._spawn(partial(self._take, step, job), partial(self._job_over, slot, job))
+        over = partial(self._job_over, slot, job)
+        self._spawn(partial(self._take, step, job), over, partial(self._without_thread, step))
 
     def _job_over(self, slot: Slot[Member[D]], job: _Job[D]) -> None:
         if self._jobs.get(slot) is job:
@@ -108,7 +117,9 @@ class BlockingUpkeep(PoolBase[D, W], Generic[D, W, SessionT]):
 
     def _cut_off(self, step: Close[Member[D]]) -> None:
         """Close a session at once; but a server that is at work for it is told to stop."""
-        self._spawn(partial(self._abort, step.slot.session), partial(self._was_cut_off, step))
+        member = step.slot.session
+        over = partial(self._was_cut_off, step)
+        self._spawn(partial(self._abort, member), over, partial(_abort_at_once, member))
 
     def _abort(self, member: Member[D] | None) -> None:
         if member is None:
@@ -137,6 +148,13 @@ class BlockingUpkeep(PoolBase[D, W], Generic[D, W, SessionT]):
                 self._finish(step, interruption(step.hook, error))
             raise
         self._finish(step, failure)
+
+    def _without_thread(self, step: Step[Member[D]], error: RuntimeError) -> None:
+        """There is no thread for the step."""
+        member = step.slot.session
+        if isinstance(step, Close):
+            _abort_at_once(member)
+        self._finish(step, error)
 
     def _finish(self, step: Step[Member[D]], failure: Exception | None) -> None:
         member = step.slot.session
@@ -187,6 +205,12 @@ class BlockingUpkeep(PoolBase[D, W], Generic[D, W, SessionT]):
             machine.reports.keep_handlers()
             member.core.keep_codecs()
             machine.traces.changed = False
+
+
+def _abort_at_once(member: Member[D] | None, reason: BaseException | None = None) -> None:
+    del reason
+    if member is not None:
+        member.driver.abort()
 
 
 def _checked(answer: object) -> object:

@@ -10,6 +10,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -109,18 +110,27 @@ class Pool(BlockingPool[Driver, _Waiter, Session]):
     def _make_session(self, socket: BlockingSocket, core: SessionCore) -> Session:
         return Session(socket, core)
 
-    def _spawn(self, job: Callable[[], object], over: Callable[[], None]) -> None:
-        def run() -> None:
+    def _spawn(
+        self,
+        job: Callable[[], object],
+        over: Callable[[], None],
+        otherwise: Callable[[RuntimeError], object],
+    ) -> None:
+        def run(work: Callable[[], object]) -> None:
             try:
-                job()
+                work()
             finally:
                 with self._guard:
                     over()
                     self._threads.discard(thread)
 
-        thread = threading.Thread(target=run, name="pgproto-pool-step", daemon=True)
+        thread = threading.Thread(target=run, args=(job,), name="pgproto-pool-step", daemon=True)
         self._threads.add(thread)
-        thread.start()
+        try:
+            thread.start()
+        except RuntimeError as error:
+            self._threads.discard(thread)
+            self._call_later(partial(run, partial(otherwise, error)))
 
     def _new_waiter(self) -> _Waiter:
         return _Waiter()

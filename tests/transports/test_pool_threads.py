@@ -1,0 +1,136 @@
+"""Pools for threads: hooks that fail or hang in each of their calls, and threads that cannot be had."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+import pgproto_blocking
+from pgproto import PoolClosed
+from pgproto.testing import FakeServer
+from tests.transports.recorded import Trace, record
+from tests.transports.stage import ADD, DSN, answer
+from tests.transports.wired import WiredServer
+
+__all__: list[str] = []
+
+HOOKS = ("before_connect", "after_connect", "before_acquire", "after_release", "before_close")
+PATIENCE = 10.0
+
+
+@pytest.fixture
+def wired() -> Iterator[WiredServer]:
+    with WiredServer(FakeServer(answer)) as wired:
+        yield wired
+        assert wired.live == 0
+
+
+def make(wired: WiredServer, **options: Any) -> tuple[pgproto_blocking.Pool, Trace]:
+    pool = pgproto_blocking.Pool(DSN, open_socket=wired.open_socket, **options)
+    return pool, record(pool)
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
+class Gate:
+    """A hook that hangs in its first call, until it is opened."""
+
+    def __init__(self) -> None:
+        self.reached = threading.Event()
+        self.opened = threading.Event()
+
+    def __call__(self, _: object) -> None:
+        if not self.reached.is_set():
+            self.reached.set()
+            self.opened.wait(PATIENCE)
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_a_pool_closes_whatever_its_hooks_do(wired: WiredServer, hook: str) -> None:
+    gate = Gate()
+    pool, _ = make(wired, max_size=1, connect_timeout=None, cancel_timeout=0.01, **{hook: gate})
+    errors: list[BaseException] = []
+
+    def use() -> None:
+        try:
+            assert pool.fetchval(ADD, 1) == 2
+        except PoolClosed as error:
+            errors.append(error)
+
+    pool.open()
+    user = threading.Thread(target=use)
+    user.start()
+    if hook == "before_close":
+        user.join()
+        pool.drain()
+    try:
+        assert gate.reached.wait(PATIENCE)
+        closing = threading.Thread(target=pool.close, kwargs={"timeout": 0.05}, daemon=True)
+        closing.start()
+        closing.join(PATIENCE / 2)
+        assert not closing.is_alive(), "it waits for the hook"
+        assert pool.status().size == 0
+        user.join()
+        assert len(errors) == (hook in HOOKS[:3])
+    finally:
+        gate.opened.set()
+    until(lambda: not any(each.name == "pgproto-pool-step" for each in threading.enumerate()))
+
+
+class Shortage:
+    """At some of the times when the pool wants a thread for a step, there is none."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, missing: set[int]) -> None:
+        self.count = 0
+        self._missing = missing
+        self._start = threading.Thread.start
+        monkeypatch.setattr(threading.Thread, "start", lambda thread: self.start(thread))
+
+    def start(self, thread: threading.Thread) -> None:
+        if thread.name == "pgproto-pool-step":
+            self.count += 1
+            if self.count in self._missing:
+                raise RuntimeError("can't start new thread")
+        self._start(thread)
+
+
+def _use_much(pool: pgproto_blocking.Pool) -> None:
+    for _ in range(2):
+        with pool.acquire() as session, pool.acquire() as other:
+            assert session.fetchval(ADD, 1) == other.fetchval(ADD, 1) == 2
+            session.execute("set work_mem to '1MB'")
+        with pool.acquire() as session:
+            session.stream("select many", batch=5).__enter__()
+        pool.drain()
+
+
+def test_a_thread_that_cannot_be_had(wired: WiredServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    shortage = Shortage(monkeypatch, set())
+    pool, _ = make(wired, max_size=2)
+    with pool:
+        _use_much(pool)
+    wanted = shortage.count
+    assert wanted >= 10
+    for number in range(1, wanted + 1):
+        for missing in ({number}, set(range(number, number + 3))):
+            shortage = Shortage(monkeypatch, missing)
+            pool, trace = make(wired, max_size=2, acquire_timeout=5.0)
+            with pool:
+                _use_much(pool)
+                _use_much(pool)
+                with pool.acquire() as session, pool.acquire() as other:
+                    assert session.fetchval(ADD, 1) == other.fetchval(ADD, 1) == 2
+            assert shortage.count >= min(missing)
+            trace.check()
+            until(lambda: wired.live == 0)
+            monkeypatch.undo()
+    assert wired.most <= 2
