@@ -102,7 +102,7 @@ def streams(draw: st.DrawFn) -> Stream:
         *draw(st.lists(wild.map(row_message), max_size=1)),
         *draw(st.lists(lying_rows(contents[0]), max_size=2)),
     ]
-    order = draw(st.lists(st.tuples(st.integers(0, len(rows) - 1), st.integers(1, 20)), max_size=6))
+    order = draw(st.lists(st.tuples(st.integers(0, len(rows) - 1), st.integers(1, 40)), max_size=6))
     data = rows[0] * draw(st.integers(0, 12)) + b"".join(rows[row] * count for row, count in order)
     if draw(st.integers(0, 3)) == 0:
         data = mutilated(draw, data)

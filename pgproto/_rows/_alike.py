@@ -1,23 +1,42 @@
-"""Rows that are all of one length: checked by the hundred, with a slice for each byte of their headers.
+"""Rows whose values are of the same lengths: checked and unpacked by the hundred.
 
-Where all columns are of a fixed width and none is NULL, the bytes between the values are the same in each
-row. The n-th bytes of all rows are one slice with the row's length as its step, so comparing a slice checks
-that byte in all of them, at less than a nanosecond for each.
+The bytes between the values of such rows are the same in each. The n-th bytes of all rows are one slice with
+the row's length as its step, so comparing a slice checks that byte in all of them, at less than a nanosecond
+for each. Then one `struct` unpacks them all.
+
+Rows of fixed-width columns are so wherever there is no NULL. Of other rows, codes, hashes and numbered names
+often are; whether it is worth looking is found out again and again, at ever longer intervals.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Sequence
-from typing import Final, TypeAlias
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache, partial
+from typing import Any, Final, NamedTuple, TypeAlias
 
-__all__ = ["Alike", "alike_counter"]
+__all__ = ["FEW", "Alike", "Many", "Run", "alike_counter", "run_of_many"]
+
+Run: TypeAlias = Callable[[list[object], bytes, int, int], int]
+"""``run(rows, data, start, end)`` decodes rows until one is not as expected, and returns where that begins.
+It raises nothing."""
+
+Many: TypeAlias = Callable[[Iterable[tuple[Any, ...]]], Iterable[object]]
+"""Makes the rows of what `struct` has unpacked. It fails as a whole if one of them cannot be made."""
 
 Alike: TypeAlias = Callable[[bytes, int, int], int]
 """``alike(data, start, count)``: how many of the ``count`` rows at ``start`` have the expected header bytes,
 counted up to the first that has not."""
 
+FEW: Final = 16
+"""So many rows of one length at the least are worth the effort."""
+
 _DATA_ROW: Final = 0x44
+_HEADER_SIZE: Final = 7
+_LENGTH: Final = struct.Struct("!i")
+_FIRST_BATCH: Final = 256
+_BATCH: Final = 4096
+_LAYOUTS: Final = 16
 
 
 def alike_counter(widths: Sequence[int]) -> Alike:
@@ -45,3 +64,106 @@ def alike_counter(widths: Sequence[int]) -> Alike:
         return count
 
     return alike
+
+
+def run_of_many(codes: Sequence[str], run: Run, many: Many) -> Run:
+    """What decodes by the hundred where rows have the same lengths, and leaves all others to ``run``.
+
+    Args:
+        codes: for each column the `struct` code, "" for a variable width.
+        run: decodes one row after the other.
+        many: makes the rows of what was unpacked: `bytes` for a column of variable width.
+    """
+    find_layout = _layout_finder(codes)
+
+    def decode(rows: list[object], data: bytes, start: int, end: int) -> int:
+        position, interval = start, FEW
+        while end - position > _HEADER_SIZE and data[position] == _DATA_ROW:
+            step = 1 + _LENGTH.unpack_from(data, position + 1)[0]
+            if not _HEADER_SIZE <= step <= (end - position) // FEW:
+                break
+            layout = find_layout(data, position, step)
+            following = _decode_alike(rows, data, position, end, layout, many) if layout else position
+            if following == position:
+                following = run(rows, data, position, min(position + interval * step, end))
+                interval *= 2
+            if following == position:
+                break
+            position = following
+        return run(rows, data, position, end)
+
+    return decode
+
+
+class _Layout(NamedTuple):
+    step: int
+    alike: Alike
+    each: Callable[[memoryview], Iterator[tuple[Any, ...]]]
+
+
+def _layout(codes: Sequence[str], lengths: tuple[int, ...]) -> _Layout:
+    """How to unpack rows whose values have these lengths."""
+    parts = [code or f"{length}s" for code, length in zip(codes, lengths, strict=True)]
+    whole = struct.Struct("!7x" + "".join(f"4x{part}" for part in parts))
+    widths = [struct.calcsize(f"!{part}") for part in parts]
+    return _Layout(whole.size, alike_counter(widths), whole.iter_unpack)
+
+
+def _layout_finder(codes: Sequence[str]) -> Callable[[bytes, int, int], _Layout | None]:
+    """``find(data, start, step)``: the layout of the row of this size, if others may share it."""
+    layout_of = lru_cache(maxsize=_LAYOUTS)(partial(_layout, codes))
+    if all(codes):
+        fixed = _layout(codes, (0,) * len(codes))
+        return lambda data, start, step: fixed if step == fixed.step else None
+
+    def find(data: bytes, start: int, step: int) -> _Layout | None:
+        lengths = _may_be_alike(data, start, step) and _lengths(data, start, start + step, len(codes))
+        return layout_of(lengths) if lengths else None
+
+    return find
+
+
+def _may_be_alike(data: bytes, start: int, step: int) -> bool:
+    """Whether some of the rows that follow have the same header; a first look that costs little."""
+    first, second, last = start + step, start + 2 * step, start + (FEW - 1) * step
+    header = data[start : start + _HEADER_SIZE]
+    return (
+        data[first : first + _HEADER_SIZE] == header
+        and data[second : second + _HEADER_SIZE] == header
+        and data[last : last + _HEADER_SIZE] == header
+    )
+
+
+def _lengths(data: bytes, start: int, end: int, columns: int) -> tuple[int, ...]:
+    """Of the values of the row that is ``data[start:end]``; none if there is a NULL or an error."""
+    lengths: list[int] = []
+    position = start + _HEADER_SIZE
+    for _ in range(columns):
+        if position > end - 4:
+            return ()
+        length: int = _LENGTH.unpack_from(data, position)[0]
+        if length < 0:
+            return ()
+        lengths.append(length)
+        position += 4 + length
+    return tuple(lengths) if position == end else ()
+
+
+def _decode_alike(rows: list[object], data: bytes, start: int, end: int, layout: _Layout, many: Many) -> int:
+    """Decode the rows of this layout at ``start``, if they are not too few; returns where they end."""
+    step, alike, each = layout
+    position, size = start, _FIRST_BATCH
+    while True:
+        size = min((end - position) // step, size)
+        count = alike(data, position, size)
+        if count < (FEW if position == start else 1):
+            return position
+        try:
+            rows.extend(many(each(memoryview(data)[position : position + count * step])))
+        except Exception:
+            # One of them cannot be made so: it is found and decoded by itself.
+            return position
+        position += count * step
+        if count < size:
+            return position
+        size = _BATCH

@@ -6,18 +6,15 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
+from pgproto._rows._alike import Run, run_of_many
 from pgproto._rows._kinds import NAMES, Kind, converter_of, kind_of
 from pgproto._rows._source import RowSource
 from pgproto.types._codec import Codec
 
-__all__ = ["MAX_COMPILED_COLUMNS", "DictMaker", "Make", "Run", "compile_run"]
+__all__ = ["MAX_COMPILED_COLUMNS", "DictMaker", "Make", "compile_runs"]
 
 Make: TypeAlias = Callable[[tuple[object, ...]], object]
 """Makes a row from the tuple of its values; it never fails."""
-
-Run: TypeAlias = Callable[[list[object], bytes, int, int], int]
-"""``run(rows, data, start, end)`` decodes rows until one is not as expected, and returns where that begins.
-It raises nothing."""
 
 MAX_COMPILED_COLUMNS: Final = 300
 """Wider rows are left to the loop: compiling takes time for each column, and a server may claim 65,535."""
@@ -37,10 +34,10 @@ class DictMaker:
         return dict(zip(self.names, values, strict=True))
 
 
-def compile_run(
+def compile_runs(
     codecs: Sequence[Codec], make: Make | None, nullable: Sequence[bool], inline: bool = True
-) -> Run:
-    """The function for rows of these columns.
+) -> tuple[Run, Run]:
+    """The functions for few rows of these columns, and for many.
 
     Args:
         codecs: one for each column.
@@ -52,8 +49,8 @@ def compile_run(
     target = "tuple" if make is None else "dict" if isinstance(make, DictMaker) else "make"
     makers = make.names if isinstance(make, DictMaker) else (make,)
     builder = _narrow_builder if len(kinds) <= _NARROW else _wide_builder
-    run: Run = builder(kinds, tuple(nullable), target)(*makers, *map(converter_of, codecs))
-    return run
+    run, many = builder(kinds, tuple(nullable), target)(*makers, *map(converter_of, codecs))
+    return run, run_of_many([kind.code for kind in kinds], run, many) if kinds else run
 
 
 def _build(kinds: tuple[Kind, ...], nullable: tuple[bool, ...], target: str) -> Callable[..., Any]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final, TypeAlias
 
-from pgproto._rows._compiled import MAX_COMPILED_COLUMNS, Make, Run, compile_run
+from pgproto._rows._alike import FEW, Run
+from pgproto._rows._compiled import MAX_COMPILED_COLUMNS, Make, compile_runs
 from pgproto._rows._loop import DATA_ROW, decode_row, row_end
 from pgproto.errors import DataError, RemoteProtocolError
 from pgproto.types._codec import Codec
@@ -23,6 +24,8 @@ _MAX_LENGTH: Final = 0x7FFF_FFFF
 _FIRST_COMPILATION: Final = 12
 """After so many rows a shape is worth compiling: it takes as long as decoding some fifty in the loop."""
 _NEXT_COMPILATION: Final = 16
+_SHORT: Final = FEW * 11
+"""In fewer bytes there are not many rows that have values."""
 _LONG_RUN: Final = 32
 """Behind the length of so many rows that were as expected, one that is not does not matter."""
 
@@ -41,7 +44,10 @@ def compile_decoder(codecs: Sequence[Codec], make: Make | None = None, longest: 
 
     def decode(rows: list[object], data: bytes, start: int, end: int) -> int:
         # A message that is too long does not fit into a chunk that is short enough.
-        position = learner.run(rows, data, start, end) if end - start <= longest else start
+        if end - start < _SHORT:
+            position = learner.run(rows, data, start, end) if end - start <= longest else start
+        else:
+            position = learner.run_many(rows, data, start, end) if end - start <= longest else start
         if position < end and data[position] == DATA_ROW:
             return learner.go_on(rows, data, start, position, end)
         return position
@@ -57,13 +63,14 @@ def _no_run(rows: list[object], data: bytes, start: int, end: int) -> int:
 class _Learner:
     """Decodes what the compiled function does not expect, and has a better one compiled if it is much."""
 
-    __slots__ = ("_codecs", "_inline", "_longest", "_make", "_nullable", "_odd", "_seen", "run")
+    __slots__ = ("_codecs", "_inline", "_longest", "_make", "_nullable", "_odd", "_seen", "run", "run_many")
 
     def __init__(self, codecs: tuple[Codec, ...], make: Make | None, longest: int) -> None:
         self._codecs = codecs
         self._make = make
         self._longest = longest
         self.run: Run = _no_run
+        self.run_many: Run = _no_run
         # What the compiled function expects.
         self._nullable = [False] * len(codecs)
         self._inline = True
@@ -89,7 +96,7 @@ class _Learner:
                 self._learn(values)
             expected = position = following
             if end - start <= self._longest:
-                position = self.run(rows, data, position, end)
+                position = self.run_many(rows, data, position, end)
         return position
 
     def _learn(self, values: tuple[object, ...]) -> None:
@@ -104,4 +111,4 @@ class _Learner:
         if self._odd >= _NEXT_COMPILATION and len(values) <= MAX_COMPILED_COLUMNS:
             self._odd = 0
             self._nullable = list(self._seen)
-            self.run = compile_run(self._codecs, self._make, self._nullable, self._inline)
+            self.run, self.run_many = compile_runs(self._codecs, self._make, self._nullable, self._inline)

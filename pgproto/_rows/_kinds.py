@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping
 from datetime import date
+from itertools import starmap
 from typing import Any, Final, NamedTuple
 
 from pgproto.types._builtin import BUILTIN_CODECS
@@ -50,6 +51,7 @@ NAMES: Final[Mapping[str, Any]] = {
     "epoch_utc": EPOCH_UTC,
     "microsecond": MICROSECOND,
     "from_ordinal": date.fromordinal,
+    "starmap": starmap,
     "characters": {byte: _char(byte) for byte in (bytes([number]) for number in range(256))},
 }
 """What the expressions use."""

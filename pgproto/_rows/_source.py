@@ -8,8 +8,7 @@ message's own header. A row is taken only if all the lengths are as expected and
 A column in which NULLs are common ends a segment too, whatever its width, and the next segment is unpacked
 in one of two ways. All other NULLs are not expected.
 
-Where all columns are of a fixed width, and no NULLs are common, rows are tried by the hundred first: if their
-headers are alike, one `struct` unpacks them all.
+A second function makes the rows where many of them were unpacked at once.
 
 The text of the function depends only on the kinds of its columns and on where NULLs are common. Nothing that
 a server or a user has chosen gets into it.
@@ -21,23 +20,19 @@ import struct
 from collections.abc import Sequence
 from typing import Any, Final
 
-from pgproto._rows._alike import alike_counter
 from pgproto._rows._kinds import Kind
 
 __all__ = ["RowSource"]
 
 _MANY_LENGTHS: Final = 6
 """From so many on, comparing them in one tuple is faster than one by one."""
-_FIRST_BATCH: Final = 256
-_BATCH: Final = 4096
-_SMALLEST_BATCH: Final = 8
 
 
 class RowSource:
     """The text of the function, and what it uses by name.
 
-    The text defines ``build``, which returns ``run(rows, data, start, end)``. Its arguments are
-    ``make``, or the keys of the dict, and then a converter for each column.
+    The text defines ``build``, which returns ``run(rows, data, start, end)`` and ``many(each)``. Its
+    arguments are ``make``, or the keys of the dict, and then a converter for each column.
 
     Args:
         kinds: of the columns.
@@ -64,9 +59,6 @@ class RowSource:
             self._column(i)
         self._unpack()
         self._line(f"if {self._here()} != e:", "    return p")
-        bulk = (
-            self._bulk() if columns and not any(self._nullable) and all(k.code for k in self._kinds) else ""
-        )
         makers = [f"k{i}" for i in columns] if self._target == "dict" else ["make"]
         return f"""
 def build({", ".join([*makers, *(f"c{i}" for i in columns)])}):
@@ -74,7 +66,7 @@ def build({", ".join([*makers, *(f"c{i}" for i in columns)])}):
         append = rows.append
         p = start
         last = end - {self._shortest}
-        try:{bulk}
+        try:
             while p <= last and data[p] == 68:
 {chr(10).join(self._lines)}
                 append({self._row(self._values)})
@@ -83,7 +75,11 @@ def build({", ".join([*makers, *(f"c{i}" for i in columns)])}):
             # What cannot be decoded so is decoded again in a safer way, which also knows what to say.
             return p
         return p
-    return run
+
+    def many(each):
+        return {self._many()}
+
+    return run, many
 """
 
     def _here(self) -> str:
@@ -179,31 +175,19 @@ def build({", ".join([*makers, *(f"c{i}" for i in columns)])}):
             self._line(f"if {' or '.join(checks)}:", "    return p")
         self._offset += layout.size
 
-    def _bulk(self) -> str:
-        """What takes rows that are alike by the hundred."""
-        widths = [kind.width for kind in self._kinds]
-        layout = struct.Struct("!7x" + "".join(f"4x{kind.code}" for kind in self._kinds))
-        self.names["alike"] = alike_counter(widths)
-        self.names["each"] = layout.iter_unpack
-        each = f"each(memoryview(data)[p:p + m * {layout.size}])"
-        if all(kind.expression == "{v}" for kind in self._kinds) and self._target != "dict":
-            rows = each if self._target == "tuple" else f"map(make, {each})"
+    def _many(self) -> str:
+        """The rows of what `struct` has unpacked from many of them."""
+        kinds = self._kinds
+        values = [kind.expression.format(v=f"v{i}", c=f"c{i}", d=f"v{i}") for i, kind in enumerate(kinds)]
+        variables = [f"v{i}" for i in range(len(kinds))]
+        if self._target == "dict":
+            rows = f"[{self._row(values)} for ({', '.join(variables)},) in each]"
         else:
-            variables = "".join(f"v{i}, " for i in range(len(self._kinds)))
-            rows = (
-                f"[{self._row([self._value(i) for i in range(len(self._kinds))])} for {variables}in {each}]"
-            )
-        return f"""
-            size = {_FIRST_BATCH}
-            while end - p >= {_SMALLEST_BATCH * layout.size}:
-                size = min((end - p) // {layout.size}, size)
-                m = alike(data, p, size)
-                if m:
-                    rows.extend({rows})
-                    p += m * {layout.size}
-                if m < size:
-                    break
-                size = {_BATCH}"""
+            rows = f"[({', '.join(values)},) for ({', '.join(variables)},) in each]"
+        if not kinds or (values == variables and self._target != "dict"):
+            rows = "each"
+        # For each row, zip() uses the same tuple of arguments again, which map() does not.
+        return f"starmap(make, zip({rows}))" if self._target == "make" else rows
 
 
 class _Segment:

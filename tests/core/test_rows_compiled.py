@@ -14,7 +14,7 @@ from pgproto._rows import _compiled as compiled
 from pgproto._rows._alike import alike_counter
 from pgproto._rows._compiled import MAX_COMPILED_COLUMNS
 from pgproto.types import TypeRegistry
-from tests.support.reference_rows import row_message
+from tests.support.reference_rows import reference_decode, row_message
 
 REGISTRY = TypeRegistry()
 INT4, TEXT, DATE = map(REGISTRY.codec, (23, 25, 1082))
@@ -44,13 +44,13 @@ def test_wide_rows_are_not_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
 def runs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[bool], bool]]:
     """For each function compiled from now on: where NULLs are expected, and whether rare values are not."""
     seen: list[tuple[list[bool], bool]] = []
-    original = compiled.compile_run
+    original = compiled.compile_runs
 
-    def compile_run(codecs: Any, make: Any, nullable: Any, inline: bool) -> compiled.Run:
+    def compile_runs(codecs: Any, make: Any, nullable: Any, inline: bool) -> Any:
         seen.append((list(nullable), inline))
         return original(codecs, make, nullable, inline)
 
-    monkeypatch.setattr("pgproto._rows._decoder.compile_run", compile_run)
+    monkeypatch.setattr("pgproto._rows._decoder.compile_runs", compile_runs)
     return seen
 
 
@@ -138,3 +138,56 @@ def test_alike() -> None:
         is_value = 11 <= i < 15 or 19 <= i < 21
         assert alike(bytes(changed), 0, 5) == (5 if is_value else 2)
     assert alike(b"E" + row[1:] + row, 0, 2) == 0
+
+
+@pytest.mark.parametrize("end_of_the_first", [5000, 5001, 5999])
+def test_intervals_between_looks_end_with_the_chunk(end_of_the_first: int) -> None:
+    rows = [[int4(i), b"x" * (i * 7 % 11)] for i in range(2000)]
+    data = b"".join(map(row_message, rows))
+    decode = compile_decoder([INT4, TEXT])
+    decode([], data, 0, len(data))
+    result: list[object] = []
+    position = decode(result, data, 0, end_of_the_first)
+    assert end_of_the_first - 30 < position <= end_of_the_first
+    assert decode(result, data, position, len(data)) == len(data)
+    assert result == [(i, "x" * (i * 7 % 11)) for i in range(2000)]
+
+
+def test_rows_of_one_length_among_others() -> None:
+    lengths = [5] * 40 + [3, 4] * 20 + [6] * 15 + [2] * 16 + [7] * 300 + [1]
+    texts = [f"{i}"[-1] * length for i, length in enumerate(lengths)]
+    data = b"".join(row_message([text.encode(), int4(len(text))]) for text in texts)
+    decode = compile_decoder([TEXT, INT4])
+    for _ in range(3):
+        rows: list[object] = []
+        assert decode(rows, data, 0, len(data)) == len(data)
+        assert rows == [(text, len(text)) for text in texts]
+
+
+def test_rows_of_one_length_whose_values_are_not() -> None:
+    row = [b"abc", b"de", int4(1)]
+    rows = (
+        [row] * 30
+        + [[b"ab", b"cde", int4(2)]] * 30
+        + [[b"abcd", None, int4(3)[:3] + b"\3x"[:1]]]
+        + [row] * 20
+    )
+    data = b"".join(map(row_message, rows))
+    decode = compile_decoder([TEXT, TEXT, INT4])
+    decode([], row_message(row) * ENOUGH, 0, len(row_message(row)) * ENOUGH)
+    expected, position, error = reference_decode([TEXT, TEXT, INT4], None, data)
+    result: list[object] = []
+    assert (decode(result, data, 0, len(data)), error) == (position, None)
+    assert result == expected
+
+
+@pytest.mark.parametrize("place", [0, 15, 16, 17, 255, 256, 257, 999])
+def test_a_value_among_many_that_cannot_be_made_so(place: int) -> None:
+    rows = [[int4(i), b"text"] for i in range(1000)]
+    rows[place] = [int4(2**31 - 1), b"text"]
+    data = b"".join(map(row_message, rows))
+    decode = compile_decoder([DATE, TEXT])
+    decode([], row_message(rows[-2]) * ENOUGH, 0, len(row_message(rows[-2])) * ENOUGH)
+    result: list[object] = []
+    assert decode(result, data, 0, len(data)) == len(data)
+    assert result == [(DATE.decode(count), text.decode()) for count, text in rows]
