@@ -22,6 +22,7 @@ from pgproto.errors import LocalProtocolError, RemoteProtocolError
 from pgproto.messages import DEFAULT_MAX_MESSAGE_SIZE, Message, Role
 from pgproto.messages._catalogue import KINDS, MAX_STARTUP_LENGTH, Kind, read_message, read_startup
 from pgproto.messages._ending import read_copy_data, read_ending
+from pgproto.messages._executions import read_executions
 from pgproto.messages._rows import scan_rows
 
 __all__ = ["NEED_DATA", "Connection", "NeedData", "RowSink"]
@@ -234,6 +235,20 @@ class Connection(Conversation):
             incoming.data, incoming.position, incoming.end, self._max_message_size
         )
         return pieces
+
+    def take_executions(self) -> list[tuple[str, int]]:
+        """The short way through replies to Bind and Execute that bring no rows, as many as there are.
+
+        Returns their command tags, with how often each comes in succession.
+        """
+        if self._step is not Step.BIND:
+            return []
+        incoming = self._incoming
+        runs, position = read_executions(incoming.data, incoming.position, incoming.end, self.pending // 2)
+        if not runs or not self._pass_executions(sum([times for _, times in runs])):
+            return []
+        incoming.position = position
+        return runs
 
     def _next_message(self) -> Message | NeedData | None:
         """As `next_event`; None for what was read and is of no interest."""

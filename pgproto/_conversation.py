@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from itertools import islice
 from typing import Final, NoReturn
 
 from pgproto import messages as m
@@ -28,6 +29,8 @@ byte of a message of another type, or of one that is not complete. It checks wha
 
 # The reply table by type byte, so that the head of the queue is moved with one look-up.
 _BY_TAG: Final = [{kind.tag[0]: step for kind, step in REPLIES[source].items()} for source in Step]
+
+_EXECUTION: Final = [Step.BIND, Step.EXECUTE]
 
 
 class Conversation:
@@ -258,6 +261,18 @@ class Conversation:
         self._expected = _BY_TAG[step]
         self._columns = None
         self.row_sink = None
+
+    def _pass_executions(self, times: int) -> bool:
+        """The next replies, so many, were BindComplete and CommandComplete; False if others are expected."""
+        queue = self._queue
+        # The first is under way, and no more in the queue.
+        behind = 2 * times - 1
+        if list(islice(queue, behind)) != (_EXECUTION * times)[1:]:
+            return False
+        for _ in range(behind):
+            queue.popleft()
+        self._begin_next()
+        return True
 
     def _forget_replies(self) -> None:
         self._queue.clear()

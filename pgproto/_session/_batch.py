@@ -1,19 +1,22 @@
 """`executemany`: one statement with many sets of arguments, as one atomic group.
 
 Everything up to the one Sync is one transaction, so either all sets take effect or none. The sets are taken
-from any iterable in portions, and the next is written only when the server has worked off the one before the
-last: memory stays bounded on both sides.
+from any iterable in portions, and the next is written only when the server has worked off most of what was
+written before: memory stays bounded on both sides.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from pgproto import messages as m
 from pgproto._rows import skip_rows
-from pgproto._session._introduction import EXECUTE, IntroducingRequest, bound
+from pgproto._session._introduction import EXECUTE, IntroducingRequest, forget_types
 from pgproto._session._machine import FLUSH, RequestMachine
+from pgproto._session._packer import Packer
+from pgproto._session._packing import Fill
 from pgproto._session._sql import check_sql, first_keyword
 from pgproto._session._statement import Statement
 from pgproto._session._tag import CommandTag
@@ -22,28 +25,67 @@ from pgproto.errors import DataError, LocalProtocolError
 
 __all__ = ["Batch"]
 
+_FIRST_PORTION: Final = 8 * 1024
+"""How many bytes of messages make the first portion; it is small, so that the server can begin early."""
 _PORTION: Final = 64 * 1024
-"""How many bytes of messages make a portion."""
-_PORTION_SETS: Final = 1000
+"""How many make the largest."""
+_UNANSWERED: Final = 2 * _PORTION
+"""How many the server may have left to answer when more are added."""
 _PAIR: Final = (Step.BIND, Step.EXECUTE)
 
 _COMMITTED_AT_SYNC: Final = frozenset({"INSERT", "UPDATE", "DELETE", "MERGE", "SELECT", "VALUES", "WITH"})
 """Statements that cannot commit by themselves, as CALL, VACUUM and others can."""
 
 
+class _Bound:
+    """The statement of a batch, and what makes the messages of its sets."""
+
+    __slots__ = ("_packer", "fill", "statement")
+
+    def __init__(self, statement: Statement) -> None:
+        self.statement = statement
+        self._packer: Packer = statement.packer(EXECUTE)
+        self.fill: Fill = self._packer.fill()
+
+    def add(self, arguments: Sequence[object], out: list[bytes], count: int) -> int:
+        """Append the messages of a set that is not as expected."""
+        data = self.statement.bind_one_by_one(arguments)
+        out += (data, EXECUTE)
+        if self._packer.missed(arguments):
+            self.fill = self._packer.fill()
+        return len(data) + len(EXECUTE)
+
+
 class Batch(IntroducingRequest[int]):
     """One statement, many sets of arguments; the result is how many rows they concerned together."""
 
-    __slots__ = ("_outstanding", "_parse", "_portion", "_sets", "_size", "_statement", "_total", "ended")
+    __slots__ = (
+        "_answered",
+        "_bound",
+        "_limit",
+        "_parse",
+        "_portion",
+        "_portions",
+        "_sent",
+        "_sets",
+        "_size",
+        "_total",
+        "_unanswered",
+        "ended",
+    )
 
     def __init__(self, sql: str, timeout: float | None) -> None:
         super().__init__(sql, timeout)
-        self._statement: Statement | None = None
-        self._portion: list[bytes] = []
-        self._size = 0
-        self._sets = 0
+        self._bound: _Bound | None = None
         self._parse = b""
-        self._outstanding = 0
+        # The portion that is being filled: its messages, their bytes, and how many sets they are.
+        self._portion: list[bytes] = []
+        self._limit = _FIRST_PORTION
+        self._size = self._sets = 0
+        # The portions on their way: how many sets were sent up to the end of each, and its bytes.
+        self._portions: deque[tuple[int, int]] = deque()
+        self._unanswered = 0
+        self._sent = self._answered = 0
         self._total = 0
         self.ended = False
 
@@ -52,31 +94,34 @@ class Batch(IntroducingRequest[int]):
     @property
     def wants_more(self) -> bool:
         """Whether the next set of arguments may be added; if not, wait until the request is stirred."""
-        return self._statement is not None and self._outstanding <= _PORTION_SETS
+        return self._bound is not None and self._unanswered <= _UNANSWERED
 
     def add(self, machine: RequestMachine, sets: Iterable[Sequence[object]]) -> None:
         """Add some sets of arguments; raises `DataError` if one does not fit, and `wants_more` must hold."""
-        for arguments in sets:
-            self._add(machine, arguments)
-
-    def _add(self, machine: RequestMachine, arguments: Sequence[object]) -> None:
-        if self._statement is None:
+        bound = self._bound
+        if bound is None:
             raise LocalProtocolError("arguments were added before the statement was known")
-        if isinstance(arguments, str | bytes):
-            raise DataError(f"a set of arguments is a sequence of them, not {type(arguments).__name__}")
-        data = bound(machine, self._statement, tuple(arguments))
-        self._portion.append(data)
-        self._portion.append(EXECUTE)
-        self._size += len(data) + len(EXECUTE)
-        self._sets += 1
-        if self._size >= _PORTION or self._sets >= _PORTION_SETS:
-            self._write_portion(machine)
+        sets = iter(sets)
+        try:
+            while not self._fill_portion(bound, sets):
+                self._write_portion(machine, FLUSH)
+        except DataError:
+            forget_types(machine, bound.statement)
+            raise
+
+    def _fill_portion(self, bound: _Bound, sets: Iterator[Sequence[object]]) -> bool:
+        rest = self._limit - self._size
+        return bound.fill(sets, self._portion, rest, bound.add, _check, self._note)
+
+    def _note(self, count: int, size: int) -> None:
+        self._sets += count
+        self._size += size
 
     def end(self, machine: RequestMachine) -> None:
         """There are no more sets of arguments."""
         self.ended = True
         if machine.is_writing(self):
-            self._write_portion(machine)
+            self._write_portion(machine, b"")
             machine.end_group(self)
             self.execute_end = machine.written
 
@@ -85,7 +130,7 @@ class Batch(IntroducingRequest[int]):
         self.ended = True
         if machine.is_writing(self) and not self.introducing:
             self._portion.clear()
-            if self._statement is not None:
+            if self._bound is not None:
                 machine.take_back(self)
             else:
                 machine.end_group(self)
@@ -101,7 +146,7 @@ class Batch(IntroducingRequest[int]):
         self.introduce(machine, self.sql, "")
 
     def introduced(self, machine: RequestMachine, statement: Statement) -> None:
-        self._statement = statement
+        self._bound = _Bound(statement)
         self._parse = statement.parse if self.asked_about_types else b""
         machine.stir(self)
 
@@ -112,33 +157,44 @@ class Batch(IntroducingRequest[int]):
             case m.BindComplete():
                 machine.connection.row_sink = skip_rows
             case m.CommandComplete():
-                self._total += CommandTag(message.command_tag).rows or 0
-                self._count(machine)
+                self._count(machine, message.command_tag, 1)
+                for tag, times in machine.connection.take_executions():
+                    self._count(machine, tag, times)
             case m.EmptyQueryResponse():
-                self._count(machine)
+                self._count(machine, "", 1)
             case _:
                 # ParseComplete.
                 ...
 
-    def _count(self, machine: RequestMachine) -> None:
-        self._outstanding -= 1
-        if self._outstanding == _PORTION_SETS:
-            machine.stir(self)
+    def _count(self, machine: RequestMachine, tag: str, times: int) -> None:
+        """So many sets were answered, each with this tag."""
+        self._total += (CommandTag(tag).rows or 0) * times
+        self._answered += times
+        portions = self._portions
+        if portions and portions[0][0] <= self._answered:
+            wanted_more = self.wants_more
+            while portions and portions[0][0] <= self._answered:
+                self._unanswered -= portions.popleft()[1]
+            if self.wants_more and not wanted_more:
+                machine.stir(self)
 
-    def _write_portion(self, machine: RequestMachine) -> None:
-        if not self._sets or not machine.is_writing(self):
-            # The second means that the server has refused what was sent before.
-            return
-        steps = _PAIR * self._sets
-        if self._parse:
-            # The statement has no name, and asking about types has put another in its place.
-            self._portion.insert(0, self._parse)
-            steps = (Step.PARSE, *steps)
-            self._parse = b""
-        machine.write(self, b"".join(self._portion) + FLUSH, steps)
-        if self.execute_end < 0 and first_keyword(self.sql) not in _COMMITTED_AT_SYNC:
-            self.execute_end = machine.written
-        self._outstanding += self._sets
+    def _write_portion(self, machine: RequestMachine, last: bytes) -> None:
+        # If this is not the writer any more, the server has refused what was sent before.
+        if self._sets and machine.is_writing(self):
+            steps = _PAIR * self._sets
+            if self._parse:
+                # The statement has no name, and asking about types has put another in its place.
+                self._portion.insert(0, self._parse)
+                steps = (Step.PARSE, *steps)
+                self._parse = b""
+            self._portion.append(last)
+            machine.write(self, b"".join(self._portion), steps)
+            if self.execute_end < 0 and first_keyword(self.sql) not in _COMMITTED_AT_SYNC:
+                self.execute_end = machine.written
+            self._sent += self._sets
+            self._unanswered += self._size
+            self._portions.append((self._sent, self._size))
+            self._limit = min(2 * self._limit, _PORTION)
         self._portion.clear()
         self._size = self._sets = 0
 
@@ -150,3 +206,10 @@ class Batch(IntroducingRequest[int]):
 
     def value(self) -> int:
         return self._total
+
+
+def _check(arguments: Sequence[object]) -> tuple[object, ...]:
+    """A set that is neither a tuple nor a list."""
+    if isinstance(arguments, str | bytes):
+        raise DataError(f"a set of arguments is a sequence of them, not {type(arguments).__name__}")
+    return tuple(arguments)

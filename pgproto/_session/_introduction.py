@@ -30,6 +30,7 @@ __all__ = [
     "IntroducingRequest",
     "bound",
     "defined_types",
+    "forget_types",
     "in_format",
     "is_of_changed_type",
     "known_statement",
@@ -225,17 +226,21 @@ def renewed(machine: RequestMachine, statement: Statement) -> Statement | None:
 def bound(
     machine: RequestMachine, statement: Statement, arguments: Sequence[object], portal: str = ""
 ) -> bytes:
-    """The Bind message for these arguments; raises `DataError` for those that do not fit.
-
-    If they do not fit a type of the database's own, that may have been altered since it was looked up; it is
-    looked up again the next time.
-    """
+    """The Bind message for these arguments; raises `DataError` for those that do not fit."""
     try:
         return statement.bind(arguments, portal)
     except DataError:
-        if defined := defined_types(statement.parameter_types):
-            machine.types.forget(defined)
+        forget_types(machine, statement)
         raise
+
+
+def forget_types(machine: RequestMachine, statement: Statement) -> None:
+    """Look the types of its parameters up again the next time, as far as they are the database's own.
+
+    They may have been altered since; this is for arguments that did not fit.
+    """
+    if defined := defined_types(statement.parameter_types):
+        machine.types.forget(defined)
 
 
 def defined_types(oids: Iterable[int]) -> set[int]:

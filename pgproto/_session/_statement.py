@@ -1,7 +1,8 @@
 """What is known of a prepared statement, and its parameters as bytes.
 
-The bytes of a Bind message around the parameters never change for a statement, so they are made once.
-PostgreSQL documentation: "Extended Query".
+The bytes of a Bind message around the parameters never change for a statement, so they are made once. For a
+statement that is used again, a function is compiled that makes the whole message; arguments that it does not
+expect are encoded one by one. PostgreSQL documentation: "Extended Query".
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from typing import Final
 from pgproto import messages as m
 from pgproto._row_factories import RowFactory
 from pgproto._rows import Decoder, compile_decoder
+from pgproto._session._packer import Packer
+from pgproto._session._packing import Frame, Pack
 from pgproto._wire import MAX_FRAME_LENGTH
 from pgproto.errors import DataError, LocalProtocolError
 from pgproto.types import Codec
@@ -23,6 +26,9 @@ __all__ = ["PreparedStatement", "Statement", "StatementCache", "check_arguments"
 
 _MAX_PARAMETERS: Final = 65_535
 """How many parameters a statement may have: their number travels in two bytes."""
+
+_FIRST_COMPILATION: Final = 4
+"""When it is bound for this time, the function is compiled: that takes as long as some fifty times."""
 
 _LENGTH: Final = struct.Struct("!i")
 _NULL: Final = _LENGTH.pack(-1)
@@ -49,8 +55,11 @@ class Statement:
         "_decoders",
         "_encoders",
         "_head",
+        "_pack",
+        "_packer",
         "_parameters",
         "_tail",
+        "_uses",
         "codecs",
         "columns",
         "generation",
@@ -92,6 +101,9 @@ class Statement:
         # each in two bytes, no parameters and no result formats, in whose place the real ones go.
         self._head = head[5:-4] + len(parameters).to_bytes(2, "big")
         self._tail = _formats([codec.format for codec in codecs])
+        self._pack: Pack | None = None
+        self._packer: Packer | None = None
+        self._uses = 0
         self._decoders: dict[str, Decoder] = {}
 
     def has_codecs_of(self, other: Statement) -> bool:
@@ -101,6 +113,35 @@ class Statement:
 
     def bind(self, arguments: Sequence[object], portal: str = "") -> bytes:
         """The Bind message for these arguments; raises `DataError` for those that do not fit."""
+        pack = self._pack
+        if pack is not None and not portal:
+            try:
+                return pack(arguments)
+            except Exception:
+                # Whatever it was, the arguments are looked at one by one now.
+                pass
+        data = self.bind_one_by_one(arguments, portal)
+        if not portal:
+            self._learn(arguments)
+        return data
+
+    def packer(self, follower: bytes) -> Packer:
+        """What makes Bind messages in bulk, each with ``follower`` behind it."""
+        return Packer(self._encoders, Frame(self._head, self._tail, b"B", follower))
+
+    def _learn(self, arguments: Sequence[object]) -> None:
+        """The compiled function, if there is one, did not expect these arguments."""
+        self._uses += 1
+        if self._packer is None:
+            if self._uses < _FIRST_COMPILATION:
+                return
+            self._packer = self.packer(b"")
+        elif not self._packer.missed(arguments):
+            return
+        self._pack = self._packer.pack()
+
+    def bind_one_by_one(self, arguments: Sequence[object], portal: str = "") -> bytes:
+        """As `bind`, in the obvious way."""
         encoders = self._encoders
         if len(arguments) != len(encoders):
             raise DataError(

@@ -39,13 +39,18 @@ PIECES = [
 ]
 
 
-def connected() -> Connection:
+def connected_with(steps: tuple[Step, ...]) -> Connection:
     connection = Connection(Role.FRONTEND, max_message_size=1000)
     connection.send(messages.StartupMessage({"user": "alice"}))
     for message in (messages.AuthenticationOk(), messages.ReadyForQuery("I")):
         connection.receive_data(message.encode())
         connection.next_event()
-    connection.send_group(b"", GROUP)
+    connection.send_group(b"", steps)
+    return connection
+
+
+def connected() -> Connection:
+    connection = connected_with(GROUP)
     connection.send_group(b"", GROUP)
     connection.receive_data(messages.BindComplete().encode())
     assert isinstance(connection.next_event(), messages.BindComplete)
@@ -155,3 +160,87 @@ def test_not_in_another_state() -> None:
     assert connection.take_rest() is None
     with pytest.raises(RemoteProtocolError):
         connection.next_event()
+
+
+PAIRS = [
+    messages.BindComplete().encode() + messages.CommandComplete(tag).encode()
+    for tag in ("INSERT 0 1", "UPDATE 0", "", "x" * 48, "x" * 49, "x" * 300)
+]
+EXECUTION_PIECES = [
+    *PAIRS,
+    *[pair * 5 for pair in PAIRS],
+    PAIRS[0] * 300,
+    PAIRS[0] * 767,
+    messages.BindComplete().encode(),
+    messages.CommandComplete("a").encode(),
+    messages.BindComplete().encode() + ROW + messages.CommandComplete("a").encode(),
+    messages.EmptyQueryResponse().encode(),
+    messages.ReadyForQuery("I").encode(),
+    messages.NoticeResponse({"S": "NOTICE", "M": "well"}).encode(),
+    messages.ErrorResponse({"S": "ERROR", "V": "ERROR", "C": "22012", "M": "no"}).encode(),
+    messages.BindComplete().encode() + b"C\0\0\0\x08a\0b\0",
+    messages.BindComplete().encode() + b"C\0\0\0\x06ab",
+    messages.BindComplete().encode() + b"C\0\0\0\4",
+    messages.BindComplete().encode() + b"C\0\0\0\0",
+    b"2\0\0\0\5\0",
+]
+EXECUTIONS = (Step.BIND, Step.EXECUTE)
+QUEUES = [
+    EXECUTIONS * 2000,
+    (*EXECUTIONS * 3, Step.SYNC),
+    (*EXECUTIONS * 3, Step.SYNC, *EXECUTIONS * 3),
+    (*EXECUTIONS * 2, Step.PARSE, *EXECUTIONS * 2),
+    (*EXECUTIONS, Step.BIND, Step.DESCRIBE_PORTAL, *EXECUTIONS),
+    (Step.BIND,),
+    (Step.BIND, Step.EXECUTE),
+    (Step.EXECUTE, Step.BIND, Step.EXECUTE),
+    (),
+]
+
+
+def executions(chunks: list[bytes], steps: tuple[Step, ...], *, short: bool) -> tuple[list[object], object]:
+    connection = connected_with(steps)
+    seen: list[object] = []
+    try:
+        for chunk in chunks:
+            connection.receive_data(chunk)
+            while True:
+                for tag, times in connection.take_executions() if short else ():
+                    assert times > 0
+                    seen += [messages.BindComplete(), messages.CommandComplete(tag)] * times
+                if (event := connection.next_event()) is NEED_DATA:
+                    break
+                seen.append(event)
+    except RemoteProtocolError as error:
+        return seen, str(error)
+    return seen, (connection.step, tuple(connection._queue), connection.transaction_status)
+
+
+@given(st.lists(st.sampled_from(EXECUTION_PIECES), max_size=6), st.integers(0, 700), st.sampled_from(QUEUES))
+def test_executions_by_both_ways_are_the_same(pieces: list[bytes], cut: int, steps: tuple[Step, ...]) -> None:
+    whole = b"".join(pieces)
+    chunks = [chunk for chunk in (whole[:cut], whole[cut:]) if chunk]
+    assert executions(chunks, steps, short=True) == executions(chunks, steps, short=False)
+
+
+@pytest.mark.parametrize("times", [*range(1, 70), 255, 256, 257, 511, 512, 513, 1023, 1500, 1999])
+@pytest.mark.parametrize("tail", [b"", PAIRS[0][:-1], PAIRS[1] * 3])
+def test_executions_are_counted(times: int, tail: bytes) -> None:
+    connection = connected_with(EXECUTIONS * (times + 3))
+    connection.receive_data(PAIRS[0] * times + tail)
+    expected = [("INSERT 0 1", times)]
+    if tail == PAIRS[1] * 3:
+        expected.append(("UPDATE 0", 3))
+    assert connection.take_executions() == expected
+    assert connection.take_executions() == []
+    assert connection.pending == (0 if len(expected) > 1 else 6)
+
+
+def test_no_more_executions_are_taken_than_were_asked_for() -> None:
+    connection = connected_with((*EXECUTIONS * 2, Step.SYNC))
+    connection.receive_data(PAIRS[0] * 3)
+    taken = connection.take_executions()
+    assert taken in ([("INSERT 0 1", 2)], [])
+    with pytest.raises(RemoteProtocolError, match="BindComplete may not come"):
+        while connection.next_event() is not NEED_DATA:
+            continue

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
+from datetime import date
+from uuid import uuid4
 
 import pytest
 from hypothesis import given
@@ -15,6 +17,8 @@ from pgproto._session._copy_format import RowStream, row_reader, row_writer
 from pgproto._session._copy_rows import CopyColumn, RowWriter
 from pgproto._session._copy_sql import CopyOptions, parse_copy
 from pgproto._session._copy_text import CSVRows, CSVWriter, TextRows, TextWriter
+from pgproto._session._packer import Packer, fill_one_by_one
+from pgproto._session._packing import Fill, Frame
 from pgproto.types import TypeRegistry
 
 TYPES = TypeRegistry()
@@ -33,6 +37,13 @@ def written(writer: RowWriter, rows: Sequence[object], limit: int = 1 << 30) -> 
     assert writer.size == sum(map(len, out)) - len(writer.header)
     assert writer.count == len(rows)
     return b"".join([*out, writer.trailer])
+
+
+class Never(Packer):
+    """Compiles nothing."""
+
+    def fill(self) -> Fill:
+        return fill_one_by_one
 
 
 @pytest.mark.parametrize(
@@ -168,15 +179,17 @@ def test_binary_there_and_back(data: st.DataObject, oids: list[int], cut: int) -
     assert in_pieces(RowStream(BinaryRows(columns(*oids))), raw, cut) == rows
     # What the compiled function makes is what one makes that looks at everything.
     slow = BinaryWriter(columns(*oids))
-    slow._fill = slow._fill_slowly
+    slow._packer = Never(slow._encoders, Frame(slow._head))
     assert written(slow, rows) == raw
 
 
 def test_usual_rows_are_packed_by_the_compiled_function(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(BinaryWriter, "_slow")
-    monkeypatch.setattr(BinaryWriter, "_slow", None, raising=False)
-    rows = [(1, "x", 1.5, True, None), (2, None, -1.0, False, None)]
-    assert written(BinaryWriter(columns(INT4, TEXT, FLOAT8, BOOL, DATE)), rows)
+    writer = BinaryWriter(columns(INT4, TEXT, FLOAT8, BOOL, DATE, UUID))
+    rows: list[object] = [(1, "x", 1.5, True, date.today(), uuid4()), [2, "", -1.0, False, date.max, uuid4()]]
+    odd = (3, None, 0.0, None, date.min, None)
+    assert writer.fill(iter([odd] * 16), [], 1 << 20)
+    monkeypatch.setattr(BinaryWriter, "_slow", None)
+    assert writer.fill(iter([*rows, odd, *rows]), [], 1 << 20)
 
 
 @pytest.mark.parametrize(

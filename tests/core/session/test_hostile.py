@@ -242,7 +242,7 @@ def test_groups_take_no_copy_and_no_half_of_the_rows(word: Message) -> None:
         Say(m.ParseComplete(), m.ParameterDescription((20,)), m.RowDescription((INT8,))),
         Expect(m.Bind),
     )
-    tail = (Expect(m.Execute), Expect(m.Flush), Expect(m.Sync), Lie(m.BindComplete(), word))
+    tail = (Expect(m.Execute), Expect(m.Sync), Lie(m.BindComplete(), word))
     joined = Joined(ScriptedServer(*greeting(), *described, *tail))
     batch = joined.core.executemany("insert $1", None)
     joined.submit(batch)
