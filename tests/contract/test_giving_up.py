@@ -197,3 +197,14 @@ async def test_a_killed_backend(connect: Connect, observer: Observer) -> None:
             await session.fetchval("select pg_terminate_backend(pg_backend_pid())")
         assert info.value.outcome == "unknown"
         assert session.is_closed
+
+
+async def test_no_time_at_all(connect: Connect, face: Face) -> None:
+    async with connect() as session:
+
+        async def ask() -> None:
+            with pytest.raises(QueryTimeout):
+                await session.fetchval("select pg_sleep(0.01)", timeout=1e-9)
+
+        await face.gather([ask] * 5)
+        assert await session.fetchval("select 1") == 1

@@ -51,6 +51,7 @@ class Driver(asyncio.Protocol):
         self._flush_planned = False
         self._end_told = False
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_due = 0.0
         self._closed = self._loop.create_future()
 
     @property
@@ -352,11 +353,12 @@ class Driver(asyncio.Protocol):
     def _arm_timer(self, machine: RequestMachine) -> None:
         deadline = machine.next_deadline()
         timer = self._timer
-        if timer is not None and (deadline is None or timer.when() > deadline):
+        if timer is not None and (deadline is None or self._timer_due > deadline):
             timer.cancel()
             timer = self._timer = None
         if timer is None and deadline is not None:
-            self._timer = self._loop.call_at(deadline, self._tick)
+            # Not `TimerHandle.when`: for a time that is past, uvloop returns a handle that has none.
+            self._timer, self._timer_due = self._loop.call_at(deadline, self._tick), deadline
 
     def _tick(self) -> None:
         self._timer = None
