@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import gc
 import logging
-import random
-import threading
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import anyio
 import pytest
 
-import pgproto_blocking
 from pgproto import ConnectionLost, PoolClosed, PoolTimeout
 from tests.contract.faces import LOOPS, SWIFT, Face
 from tests.contract.observer import Observer
-from tests.contract.pools import MakePool, Pool, backends, kill_all, make_pool
+from tests.contract.pools import MakePool, Pool, kill_all, make_pool
 from tests.support.servers import Server
 
 __all__: list[str] = []
@@ -69,89 +66,6 @@ async def test_a_session_that_its_holder_closed(pool_of: MakePool) -> None:
                 else:
                     session.terminate()
             assert await pool.fetchval("select 1") == 1
-
-
-# --- Cancellation ------------------------------------------------------------------------------------------
-
-
-async def _storm(face: Face, pool_of: MakePool, observer: Observer, count: int) -> None:
-    chance = random.Random(count)
-    most = 0
-    async with pool_of(max_size=8, acquire_timeout=100) as pool:
-
-        async def use() -> None:
-            async with pool.acquire() as session:
-                async with session.transaction() as tx:
-                    await tx.fetchval("select pg_sleep(0.001)")
-                await session.fetchval("select 1")
-
-        async def use_for(seconds: float) -> None:
-            with anyio.move_on_after(seconds):
-                await (pool.fetchval("select pg_sleep(0.002)") if chance.random() < 0.5 else use())
-
-        for _ in range(0, count, 100):
-            async with anyio.create_task_group() as group:
-                for _ in range(100):
-                    group.start_soon(use_for, chance.random() * 0.05)
-                await face.sleep(0.01)
-                most = max(most, backends(observer))
-        await face.until(lambda: pool.status().in_use == 0)
-        status = pool.status()
-        assert status.waiting == 0
-        assert status.size <= 8
-        # All of them are fit for use.
-        assert await face.gather([lambda: pool.fetchval("select 1")] * 50) == [1] * 50
-    assert most <= 8
-
-
-@pytest.mark.parametrize("face", ["swift-asyncio", "trio"], indirect=True)
-async def test_a_storm_of_cancellation(pool_of: MakePool, face: Face, observer: Observer) -> None:
-    await face.until(lambda: backends(observer) == 0)
-    await _storm(face, pool_of, observer, 2000)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("face", ["swift-asyncio", "uvloop", "trio"], indirect=True)
-async def test_a_great_storm_of_cancellation(pool_of: MakePool, face: Face, observer: Observer) -> None:
-    await face.until(lambda: backends(observer) == 0)
-    await _storm(face, pool_of, observer, 20_000)
-
-
-# --- Threads -----------------------------------------------------------------------------------------------
-
-
-def _run_threads(server: Server, count: int, times: int) -> None:
-    wrong: list[object] = []
-    with pgproto_blocking.Pool(server.dsn, max_size=8) as pool:
-
-        def work(number: int) -> None:
-            try:
-                for turn in range(times):
-                    with pool.acquire() as session:
-                        if session.fetchval("select $1::int", number * times + turn) != number * times + turn:
-                            wrong.append((number, turn))
-            except BaseException as error:
-                wrong.append(error)
-
-        threads = [threading.Thread(target=work, args=(number,)) for number in range(count)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        assert wrong == []
-        status = pool.status()
-        assert (status.in_use, status.waiting) == (0, 0)
-        assert status.returns_num == count * times
-        assert status.connections_num <= 8
-
-
-def test_many_threads(postgres: Server) -> None:
-    _run_threads(postgres, 64, 30)
-
-
-@pytest.mark.slow
-def test_many_threads_for_long(postgres: Server) -> None:
-    _run_threads(postgres, 64, 1000)
 
 
 # --- Hooks -------------------------------------------------------------------------------------------------
