@@ -21,8 +21,6 @@ from pgproto._wire import HEADER_SIZE, ReceiveBuffer
 from pgproto.errors import LocalProtocolError, RemoteProtocolError
 from pgproto.messages import DEFAULT_MAX_MESSAGE_SIZE, Message, Role
 from pgproto.messages._catalogue import KINDS, MAX_STARTUP_LENGTH, Kind, read_message, read_startup
-from pgproto.messages._ending import read_copy_data, read_ending
-from pgproto.messages._executions import read_executions
 from pgproto.messages._rows import scan_rows
 
 __all__ = ["NEED_DATA", "Connection", "NeedData", "RowSink"]
@@ -40,6 +38,14 @@ NEED_DATA: Final = NeedData.NEED_DATA
 _NAMES: Final = {Role.FRONTEND: "client", Role.BACKEND: "server"}
 _LENGTH: Final = struct.Struct("!i")
 _DATA_ROW: Final = m.DataRow.tag[0]
+
+# Looking a member up in an enumeration takes longer than calling a function.
+_READY: Final = Phase.READY
+_FAILED: Final = Phase.FAILED
+_DONE: Final = Step.DONE
+_FRONTEND: Final = Role.FRONTEND
+_BACKEND: Final = Role.BACKEND
+
 _MAX_LENGTH_BEFORE_AUTHENTICATION: Final = 16 * 1024
 _START_PHASES: Final = frozenset({Phase.START, Phase.ENCRYPTED})
 _ENCRYPTION_PHASES: Final = frozenset({Phase.SSL_ASKED, Phase.GSSENC_ASKED})
@@ -122,10 +128,10 @@ class Connection(Conversation):
         Raises `LocalProtocolError` if the message cannot be represented or may not be said now;
         then nothing has changed.
         """
-        if self._phase is not Phase.READY:
+        if self._phase is not _READY:
             self._check_unread(message)
         data = message.encode()
-        if self._role is Role.FRONTEND:
+        if self._role is _FRONTEND:
             self._from_frontend(message, LocalProtocolError)
         else:
             self._from_backend(message, LocalProtocolError)
@@ -139,14 +145,14 @@ class Connection(Conversation):
         ``steps`` are the first steps of the replies that the messages will bring, in their order,
         as `pgproto._state.REQUESTS` tells. Client only. Raises `LocalProtocolError` as `send` does.
         """
-        if self._phase is not Phase.READY or self._role is not Role.FRONTEND:
+        if self._phase is not _READY or self._role is not _FRONTEND:
             raise LocalProtocolError(f"a group of requests may not be sent when {self._phase.value}")
         if self._skipping or self._step in COPY_INPUT:
             raise LocalProtocolError(
                 "a group of requests may not be sent before the failed group's Sync, or in COPY"
             )
         self._queue.extend(steps)
-        if self._step is Step.DONE:
+        if self._step is _DONE:
             self._begin_next()
         if self.trace is not None:
             self.trace(self._role, data)
@@ -154,12 +160,12 @@ class Connection(Conversation):
 
     def _check_unread(self, message: Message) -> None:
         """Refuse to go on over bytes of the peer that nobody can have sent for a good reason."""
-        if self._phase is Phase.FAILED:
+        if self._phase is _FAILED:
             raise LocalProtocolError(f"the connection has failed ({self._error}); nothing more can be sent")
         if not len(self._incoming):
             return
         # Unencrypted bytes must not pass for what came after the handshake, in either direction.
-        if self._role is Role.FRONTEND and self._phase in _START_PHASES:
+        if self._role is _FRONTEND and self._phase in _START_PHASES:
             raise LocalProtocolError("the server spoke when it was not its turn; hang up on it")
         if isinstance(message, m.EncryptionResponse) and message.accepted:
             raise LocalProtocolError("the client sent bytes behind its encryption request; hang up on it")
@@ -196,63 +202,9 @@ class Connection(Conversation):
             raise
         return event
 
-    def take_rest(self) -> str | None:
-        """The short way through what follows BindComplete, when Bind, Execute and Sync were sent together.
-
-        If the rows, CommandComplete and ReadyForQuery are all there, returns the command tag. Else None, and
-        `next_event` goes on from wherever this has come, which may be behind the rows that went to the
-        `row_sink`. It takes nothing that `next_event` would refuse, and leads to the same state.
-        """
-        incoming, queue = self._incoming, self._queue
-        data, position, end = incoming.data, incoming.position, incoming.end
-        if self._step is not Step.EXECUTE or not queue or queue[0] is not Step.SYNC or position >= end:
-            return None
-        if data[position] == _DATA_ROW:
-            if self.row_sink is None or end - position < HEADER_SIZE:
-                return None
-            length: int = _LENGTH.unpack_from(data, position + 1)[0]
-            if not 6 <= length <= self._max_message_size or length >= end - position:
-                return None
-            try:
-                self._rows(position, Step.EXECUTE_ROWS)
-            except RemoteProtocolError as error:
-                self._fail(str(error))
-                raise
-        ending = read_ending(data, incoming.position, end)
-        if ending is None:
-            return None
-        tag, self._status, incoming.position = ending
-        queue.popleft()
-        self._begin_next()
-        return tag
-
-    def take_copy_data(self) -> list[bytes]:
-        """The short way through copy data that a COPY TO STDOUT goes on with: the data of whole messages."""
-        if self._step is not Step.EXECUTE_COPY_OUT:
-            return []
-        incoming = self._incoming
-        pieces, incoming.position = read_copy_data(
-            incoming.data, incoming.position, incoming.end, self._max_message_size
-        )
-        return pieces
-
-    def take_executions(self) -> list[tuple[str, int]]:
-        """The short way through replies to Bind and Execute that bring no rows, as many as there are.
-
-        Returns their command tags, with how often each comes in succession.
-        """
-        if self._step is not Step.BIND:
-            return []
-        incoming = self._incoming
-        runs, position = read_executions(incoming.data, incoming.position, incoming.end, self.pending // 2)
-        if not runs or not self._pass_executions(sum([times for _, times in runs])):
-            return []
-        incoming.position = position
-        return runs
-
     def _next_message(self) -> Message | NeedData | None:
         """As `next_event`; None for what was read and is of no interest."""
-        if self._phase is not Phase.READY and (event := self._before_ready()) is not None:
+        if self._phase is not _READY and (event := self._before_ready()) is not None:
             return event
         incoming = self._incoming
         position = incoming.position
@@ -278,7 +230,7 @@ class Connection(Conversation):
             return None if incoming.gather(length + 1) else self._starved()
         self._needed = 0
         end = position + 1 + length
-        if self._role is Role.BACKEND:
+        if self._role is _BACKEND:
             return self._client_message(kind, data, position + HEADER_SIZE, end)
         if following is not None and tag == _DATA_ROW:
             return self._rows(position, following)
@@ -294,16 +246,16 @@ class Connection(Conversation):
         """What is special before and after the time when all messages have a type and a length."""
         incoming = self._incoming
         phase = self._phase
-        if phase is Phase.FAILED:
+        if phase is _FAILED:
             raise RemoteProtocolError(self._error or "the connection has failed")
         if phase in _OVER:
             incoming.clear()
             if self._end_of_file:
                 self._phase = Phase.CLOSED
             return NEED_DATA
-        if self._role is Role.FRONTEND and phase in _ENCRYPTION_PHASES:
+        if self._role is _FRONTEND and phase in _ENCRYPTION_PHASES:
             return self._encryption_response() if incoming.gather(1) else self._starved()
-        if self._role is Role.BACKEND and phase in _START_PHASES:
+        if self._role is _BACKEND and phase in _START_PHASES:
             return self._startup_message()
         if len(incoming) and (phase in _START_PHASES or phase in _ENCRYPTION_PHASES):
             raise RemoteProtocolError(f"the {_NAMES[self._role.peer]} spoke when it was not its turn")
@@ -363,8 +315,8 @@ class Connection(Conversation):
     def _check_expected(self, kind: Kind, tag: int, length: int) -> None:
         """Refuse, before reading it, what nobody waits for."""
         phase = self._phase
-        is_client = self._role is Role.FRONTEND
-        if phase is Phase.READY:
+        is_client = self._role is _FRONTEND
+        if phase is _READY:
             if is_client and tag not in _UNASKED:
                 self._refuse_reply(kind.name, RemoteProtocolError)
         elif tag not in _EXPECTED[self._role][phase]:

@@ -27,6 +27,14 @@ RowSink = Callable[[bytes, int, int], int]
 byte of a message of another type, or of one that is not complete. It checks what it takes, raising
 `RemoteProtocolError`."""
 
+# Looking a member up in an enumeration takes longer than calling a function, and these are needed for each
+# message.
+_DONE: Final = Step.DONE
+_SYNC: Final = Step.SYNC
+_READY: Final = Phase.READY
+_CLOSED: Final = Phase.CLOSED
+_FAILED: Final = Phase.FAILED
+
 # The reply table by type byte, so that the head of the queue is moved with one look-up.
 _BY_TAG: Final = [{kind.tag[0]: step for kind, step in REPLIES[source].items()} for source in Step]
 
@@ -53,8 +61,8 @@ class Conversation:
         self._protocol_version = m.PROTOCOL_3_0
         self._status = "I"
         # The reply under way, and the first steps of those behind it.
-        self._step = Step.DONE
-        self._expected: dict[int, Step] = _BY_TAG[Step.DONE]
+        self._step = _DONE
+        self._expected: dict[int, Step] = _BY_TAG[_DONE]
         self._queue: deque[Step] = deque()
         self._columns: int | None = None
         # After an error, until Sync: what is sent is not answered.
@@ -70,7 +78,8 @@ class Conversation:
     @property
     def is_closed(self) -> bool:
         """Whether the conversation is over, orderly or not."""
-        return self._phase in (Phase.CLOSED, Phase.FAILED)
+        phase = self._phase
+        return phase is _CLOSED or phase is _FAILED
 
     @property
     def transaction_status(self) -> str:
@@ -85,7 +94,7 @@ class Conversation:
     @property
     def pending(self) -> int:
         """How many replies are outstanding (a Sync's ReadyForQuery is one)."""
-        return len(self._queue) + (self._step is not Step.DONE)
+        return len(self._queue) + (self._step is not _DONE)
 
     @property
     def step(self) -> Step:
@@ -98,7 +107,7 @@ class Conversation:
         """Follow a client's message; False if the server must ignore it."""
         kind = type(message)
         phase = self._phase
-        if phase is Phase.READY:
+        if phase is _READY:
             if kind in REQUESTS:
                 return self._request(message, error)
             if kind in (m.CopyData, m.CopyDone, m.CopyFail):
@@ -129,9 +138,9 @@ class Conversation:
         step = REQUESTS[kind]
         if isinstance(message, m.Describe) and message.kind == "P":
             step = Step.DESCRIBE_PORTAL
-        if step is not Step.DONE:
+        if step is not _DONE:
             self._queue.append(step)
-            if self._step is Step.DONE:
+            if self._step is _DONE:
                 self._begin_next()
         return True
 
@@ -156,7 +165,7 @@ class Conversation:
                 raise error(f"{kind.__name__} may not come when {phase.value}")
         elif isinstance(message, m.ErrorResponse):
             self._fail_request(message, error)
-        elif phase is Phase.READY:
+        elif phase is _READY:
             if isinstance(message, m.DataRows):
                 # The first moves the queue; the others must only be like it.
                 if len(message.column_counts) > 1:
@@ -208,13 +217,13 @@ class Conversation:
         self._protocol_version = version
 
     def _refuse_reply(self, name: str, error: ProtocolErrorClass) -> NoReturn:
-        if self._step is Step.DONE:
+        if self._step is _DONE:
             raise error(f"{name} may not come: nothing was asked")
         wanted = ", ".join(kind.__name__ for kind in REPLIES[self._step]) or "an error"
         raise error(f"{name} may not come: the reply under way ({self._step.name}) goes on with {wanted}")
 
     def _fail_request(self, message: m.ErrorResponse, error: ProtocolErrorClass) -> None:
-        if self._phase is not Phase.READY:
+        if self._phase is not _READY:
             if self._phase not in ASYNCHRONOUS[m.NoticeResponse]:
                 raise error(f"ErrorResponse may not come when {self._phase.value}")
             self._phase = Phase.CLOSING
@@ -226,11 +235,11 @@ class Conversation:
         following = ERRORS.get(self._step)
         if following is None:
             self._refuse_reply("ErrorResponse", error)
-        if following is not Step.DONE:
+        if following is not _DONE:
             self._move(following)
             return
         queue = self._queue
-        while queue and queue[0] is not Step.SYNC:
+        while queue and queue[0] is not _SYNC:
             queue.popleft()
         self._skipping = not queue
         self._begin_next()
@@ -245,19 +254,20 @@ class Conversation:
             self._columns = len(message.values)
         elif following in COPY_INPUT:
             # A Sync that the server finds among the copy data is ignored.
-            while self._queue and self._queue[0] is Step.SYNC:
+            while self._queue and self._queue[0] is _SYNC:
                 self._queue.popleft()
         self._move(following)
 
     def _move(self, step: Step) -> None:
-        if step is Step.DONE:
+        if step is _DONE:
             self._begin_next()
         elif step is not self._step:
             self._step = step
             self._expected = _BY_TAG[step]
 
     def _begin_next(self) -> None:
-        self._step = step = self._queue.popleft() if self._queue else Step.DONE
+        queue = self._queue
+        self._step = step = queue.popleft() if queue else _DONE
         self._expected = _BY_TAG[step]
         self._columns = None
         self.row_sink = None

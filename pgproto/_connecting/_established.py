@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from pgproto._auth import AuthenticationOutcome
 from pgproto._config import HostSpec
-from pgproto._connection import Connection
 from pgproto._effects import Address, KeepAlive, TLSInfo
+from pgproto._short_way import ClientConnection
 from pgproto.messages import NoticeResponse
 
 __all__ = ["Established", "Route"]
@@ -38,7 +38,7 @@ class Route:
 class Established:
     """An authenticated session, in which the server has said that it is ready."""
 
-    connection: Connection
+    connection: ClientConnection
     route: Route
     tls: TLSInfo | None
     """None if the connection is not encrypted."""

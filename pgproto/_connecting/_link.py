@@ -10,8 +10,9 @@ from collections.abc import Callable
 from typing import Final, TypeVar
 
 from pgproto import messages
-from pgproto._connection import NEED_DATA, Connection
+from pgproto._connection import NEED_DATA
 from pgproto._effects import Effect, Flow, Receive, ReceiveMessage, Send, SendMessage
+from pgproto._short_way import ClientConnection
 from pgproto.errors import ConnectionLost, PostgresError
 from pgproto.messages import Message, Role
 
@@ -46,7 +47,7 @@ class Link:
     __slots__ = ("_doing", "connection", "notices", "trusted")
 
     def __init__(self, max_message_size: int, trace: Callable[..., object] | None = None) -> None:
-        self.connection = Connection(Role.FRONTEND, max_message_size=max_message_size)
+        self.connection = ClientConnection(Role.FRONTEND, max_message_size=max_message_size)
         if trace is not None:
             from pgproto.trace import Tracer
 

@@ -30,6 +30,7 @@ from pgproto._session._results import (
     all_columns,
     all_rows,
     command_tag,
+    first_of_first,
     first_row,
     first_value,
     one_row,
@@ -123,7 +124,7 @@ class SessionCore:
     ) -> Request[Any]:
         """One column of the first row."""
         rows = Rows(tuple, limit=1)
-        finish = partial(first_value, column)
+        finish = first_of_first if column == 0 else partial(first_value, column)
         return Query(self.machine, sql, arguments, rows, finish, timeout=timeout, prepared=prepared)
 
     def fetch_columns(

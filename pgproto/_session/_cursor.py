@@ -101,10 +101,11 @@ class _Batch(IntroducingRequest[list[object]]):
                 ...
 
     def leave(self, machine: RequestMachine) -> None:
-        """Nothing: a batch is small, and a cancel would break the transaction around it."""
+        # Not more: a batch is small, and a cancel would break the transaction around it.
+        self.rows.drop()
 
     def ready(self, machine: RequestMachine, status: str) -> bool:
-        self.error = self.rows.error or self.error
+        self.error = self.rows.failure(machine) or self.error
         return True
 
     def value(self) -> list[object]:
@@ -124,7 +125,7 @@ class _Open(_Batch):
         statement = known_statement(machine, self.sql)
         if statement is None:
             check_arguments(self._arguments)
-            self.introduce(machine, self.sql, machine.new_statement_name())
+            self.introduce(machine, self.sql, machine.statements.name_to_give())
         else:
             self._execute(machine, statement)
 

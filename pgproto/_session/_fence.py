@@ -15,37 +15,37 @@ __all__ = ["CancelFence"]
 class CancelFence:
     """One cancel request at a time."""
 
-    __slots__ = ("_raised_for", "_running", "_target", "_wanted")
+    __slots__ = ("_raised_for", "_running", "_target", "is_up", "wanted")
 
     def __init__(self) -> None:
         self._target: Request[object] | None = None
         self._raised_for: Request[object] | None = None
-        self._wanted = False
+        self.wanted = False
+        """Whether a cancel request is to be sent."""
         self._running = False
-
-    @property
-    def is_up(self) -> bool:
+        self.is_up = False
         """Whether nothing may be written."""
-        return self._running or self._target is not None
 
     def raise_for(self, target: Request[object]) -> None:
         """A cancel request for this one is wanted."""
         self._target = self._raised_for = target
-        self._wanted = self._running = True
+        self.wanted = self._running = self.is_up = True
 
     def take_wanted(self) -> bool:
         """Whether the transport must send a cancel request now."""
-        wanted, self._wanted = self._wanted, False
+        wanted, self.wanted = self.wanted, False
         return wanted
 
     def delivered(self) -> None:
         """The cancel request's connection has ended."""
         self._running = False
+        self.is_up = self._target is not None
 
     def over(self, request: Request[object]) -> None:
         """This request is over."""
         if request is self._target:
             self._target = None
+            self.is_up = self._running
 
     def is_up_for(self, target: Request[object]) -> bool:
         """Whether it is still up, and was raised for this one: not for another that came later."""
@@ -54,4 +54,5 @@ class CancelFence:
     def drop(self) -> None:
         """The session has ended."""
         self._target = None
-        self._wanted = False
+        self.wanted = False
+        self.is_up = self._running

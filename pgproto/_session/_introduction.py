@@ -51,14 +51,16 @@ class IntroducingRequest(Request[R_co]):
 
     __slots__ = ("_columns", "_introducing", "_name", "_parameters", "_type_rows", "_unknown")
 
+    # What an introduction sets when it begins; most requests have none.
+    _name: str
+    _parameters: tuple[int, ...]
+    _columns: tuple[m.FieldDescription, ...]
+    _unknown: set[int]
+    _type_rows: list[object]
+
     def __init__(self, sql: str, timeout: float | None) -> None:
         super().__init__(sql, timeout)
         self._introducing: str | None = None
-        self._name = ""
-        self._parameters: tuple[int, ...] = ()
-        self._columns: tuple[m.FieldDescription, ...] = ()
-        self._unknown: set[int] = set()
-        self._type_rows: list[object] = []
 
     @property
     def introducing(self) -> bool:
@@ -83,7 +85,9 @@ class IntroducingRequest(Request[R_co]):
         check_sql(sql)
         self._introducing = sql
         self._name = name
+        self._parameters = ()
         self._unknown = set()
+        self._type_rows = []
         data = m.Parse(name, sql).encode() + m.Describe("S", name).encode() + FLUSH
         machine.write(self, data, _STEPS)
 

@@ -67,7 +67,10 @@ _LEASES: ContextVar[tuple[Lease, ...]] = ContextVar("pgproto_leases", default=()
 
 def lease_of_context(machine: RequestMachine) -> Lease | None:
     """The lease on this session that the caller's context is inside of, if there is one."""
-    for lease in reversed(_LEASES.get()):
+    leases = _LEASES.get()
+    if not leases:
+        return None
+    for lease in reversed(leases):
         if lease.machine is machine and not (lease.ended or lease.closing):
             return lease
     return None

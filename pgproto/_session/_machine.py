@@ -15,25 +15,22 @@ the server when it wants one (`take_cancel`), and decides nothing.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final
 
 from pgproto import messages as m
-from pgproto._connection import NEED_DATA, Connection
+from pgproto._connection import NEED_DATA
 from pgproto._session._blocks import copy_block_of_context
-from pgproto._session._fence import CancelFence
+from pgproto._session._flight import Flight
 from pgproto._session._lease import Lease, lease_of_context
 from pgproto._session._markers import Goodbye
-from pgproto._session._outbox import FLUSH, SYNC, Outbox
-from pgproto._session._reports import Callback, Reports
+from pgproto._session._outbox import FLUSH, SYNC
+from pgproto._session._reports import Callback
 from pgproto._session._request import Request
 from pgproto._session._statement import StatementCache
-from pgproto._session._timers import Timers
-from pgproto._session._traces import Traces
-from pgproto._session._waiting import WaitingRoom
-from pgproto._state import Step
+from pgproto._session._traces import CHANGING, Traces
+from pgproto._short_way import ClientConnection
 from pgproto.errors import (
     ConnectionLost,
     DataError,
@@ -54,11 +51,12 @@ PATIENCE: Final = 1.0
 
 _TERMINATE: Final = m.Terminate()
 _FORGETTING: Final = frozenset({"DISCARD ALL", "DEALLOCATE ALL"})
+_TELLING: Final = _FORGETTING | CHANGING
 _UNASKED: Final = frozenset({m.NoticeResponse, m.ParameterStatus, m.NotificationResponse})
 
 
-class RequestMachine(Outbox):
-    """The client side of one session, above an established `Connection` and without I/O.
+class RequestMachine(Flight):
+    """The client side of one session, above an established `ClientConnection` and without I/O.
 
     ``clock`` gives monotonic seconds; deadlines are in its terms. ``statement_prefix`` begins the names of
     prepared statements, and is random. ``max_pipeline`` is how many requests may be in flight;
@@ -67,7 +65,7 @@ class RequestMachine(Outbox):
 
     def __init__(
         self,
-        connection: Connection,
+        connection: ClientConnection,
         *,
         clock: Callable[[], float],
         types: TypeRegistry,
@@ -82,45 +80,24 @@ class RequestMachine(Outbox):
         cancel_timeout: float = 1.0,
         max_result_bytes: int | None = None,
     ) -> None:
-        super().__init__(connection)
+        super().__init__(connection, parameters)
         self.clock = clock
         self.types = types
-        self.reports = Reports(parameters)
         self.process_id = process_id
-        self.statements = StatementCache(statement_cache_size, statement_prefix)
-        self.unnamed_statements = unnamed_statements
+        self.statements = StatementCache(statement_cache_size, statement_prefix, unnamed=unnamed_statements)
         self.command_timeout = command_timeout
         self.cancel_timeout = cancel_timeout
         self.max_result_bytes = max_result_bytes
-        self.status = connection.transaction_status
-        self.failure: BaseException | None = None
-        """Why the session has ended; None while it lives."""
         self.said_goodbye = False
         """Whether it ended in the orderly way, with Terminate."""
-        self.reading_paused = False
-        """Whether somebody must take what has come before the transport may read more."""
         self.traces = Traces()
         self.remarks: list[str] = []
         """What a puzzled user would want to find in the log; the transport writes it there."""
         self._can_cancel = can_cancel
         self._max_pipeline = max_pipeline
-        self._waiting = WaitingRoom()
-        self._flight: deque[Request[object]] = deque()
-        self._fence = CancelFence()
-        self.timers = Timers()
         self._savepoints = 0
 
     # What a transport calls.
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether nothing is in flight, nothing waits, and nobody has a lease."""
-        return not (self._flight or self._waiting or self._fence.is_up) and self._waiting.lease is None
-
-    @property
-    def in_flight(self) -> int:
-        """How many requests have been written and are not over."""
-        return len(self._flight)
 
     @property
     def wants_to_send(self) -> bool:
@@ -147,8 +124,7 @@ class RequestMachine(Outbox):
             self.traces.changed = True
         timeout = self.command_timeout if request.timeout is None else request.timeout
         if timeout is not None:
-            request.deadline = self.clock() + timeout
-            self.timers.at(request.deadline, request, partial(self._time_out, request))
+            self.timers.at(self.clock() + timeout, request, partial(self._time_out, request))
         if lease is None:
             lease = lease_of_context(self)
             if lease is None and request.opens_lease:
@@ -159,7 +135,7 @@ class RequestMachine(Outbox):
             return
         request.lease = lease
         self._waiting.put(request)
-        if self._waiting.has_to_wait(request):
+        if self._waiting.lease is not None and self._waiting.has_to_wait(request):
             self.timers.at(self.clock() + PATIENCE, request, partial(self._remark, request))
 
     def open_lease(self, purpose: str, *, until_idle: bool = False) -> Lease:
@@ -168,10 +144,14 @@ class RequestMachine(Outbox):
 
     def data_to_send(self) -> bytes:
         """Start what may be started, and return the bytes to write; empty if there are none."""
-        while self._writer is None and not self._fence.is_up and len(self._flight) < self._max_pipeline:
-            request = self._waiting.next(self.status, len(self._flight))
-            if request is None:
-                break
+        waiting, flight = self._waiting, self._flight
+        while (
+            (waiting.served or waiting.lease is not None)
+            and self._writer is None
+            and not self._fence.is_up
+            and len(flight) < self._max_pipeline
+            and (request := waiting.next(self.status, len(flight))) is not None
+        ):
             self._start(request)
             if self._written - self._given > _SEND_AT_ONCE:
                 break
@@ -185,27 +165,53 @@ class RequestMachine(Outbox):
         """
         if self.failure is not None:
             return
-        connection = self.connection
+        connection, flight = self.connection, self._flight
         try:
             connection.receive_data(data)
             next_event = connection.next_event
-            while (event := next_event()) is not NEED_DATA:
-                kind = type(event)
-                if kind is m.ReadyForQuery:
-                    self.request_ready()
-                elif kind in _UNASKED:
-                    for listener in self.reports.receive(event):
-                        self.stir(listener)
-                elif isinstance(event, m.ErrorResponse):
-                    self._error(event)
+            while True:
+                if (
+                    flight
+                    and (sink := flight[0].sink) is not None
+                    and (reply := connection.take_reply(sink)) is not None
+                ):
+                    flight[0].completed(self, reply[0])
+                    self._request_ready(reply[1])
+                    if not connection.has_unread:
+                        break
+                elif (event := next_event()) is not NEED_DATA:
+                    self._hear(event)
                 else:
-                    self._flight[0].hear(self, event)
+                    break
         except (RemoteProtocolError, LocalProtocolError, DataError) as error:
             # Bytes that end too soon are a lost connection, which is no offence of the server's.
             self.fail(error if data else ConnectionLost(f"the connection was lost: {error}"))
         else:
             if connection.is_closed:
                 self.fail(ConnectionLost("the server closed the connection"))
+
+    def _hear(self, event: m.Message) -> None:
+        kind = type(event)
+        if isinstance(event, m.ReadyForQuery):
+            self._request_ready(event.status)
+        elif kind in _UNASKED:
+            for listener in self.reports.receive(event):
+                self.stir(listener)
+        elif isinstance(event, m.ErrorResponse):
+            self._error(event)
+        else:
+            self._flight[0].hear(self, event)
+
+    @property
+    def has_more(self) -> bool:
+        """Whether the transport has more to do than to write and to wake: see what is left of its calls."""
+        return bool(
+            self.reports.callbacks
+            or self.remarks
+            or self._fence.wanted
+            or self.timers
+            or self.failure is not None
+        )
 
     def take_callbacks(self) -> list[Callback]:
         """Handlers to call, each with its argument; what they raise is theirs."""
@@ -240,38 +246,6 @@ class RequestMachine(Outbox):
         """The cancel request's own connection has ended, well or not."""
         self._fence.delivered()
 
-    def connection_lost(self, cause: BaseException | None) -> None:
-        """The transport's connection has ended; without a cause, because this side closed it."""
-        if cause is None:
-            self.fail(ConnectionLost("the session is closed"))
-        else:
-            error = ConnectionLost(f"the connection to the server was lost: {cause}")
-            error.__cause__ = cause
-            self.fail(error)
-
-    def fail(self, reason: BaseException) -> None:
-        """The connection is of no more use: every request gets its outcome, in one pass."""
-        if self.failure is None:
-            self.failure = reason
-        cause = self.failure
-        first = self._flight[0] if self._flight else None
-        lease = self._waiting.lease
-        in_transaction = lease is not None and lease.in_transaction
-        pending = [*self._flight, *self._waiting.leave()]
-        self._flight.clear()
-        self.drop_out()
-        self._fence.drop()
-        self.reading_paused = False
-        for request in pending:
-            within = in_transaction and request.lease is lease
-            request.lose(str(cause), cause, self._given, in_transaction=within)
-            in_transaction = in_transaction and not request.ends_transaction
-            if request is first and isinstance(cause, RemoteProtocolError):
-                request.error = cause
-            self._finish(request)
-        for waiting in (*self.reports.end(cause), *self.timers.clear()):
-            self.stir(waiting)
-
     def give_up_all(self, error: BaseException) -> None:
         """Nobody waits any more: what is not over comes to nothing, but what cleans up is still done."""
         for request in self._waiting.clear_out():
@@ -286,11 +260,6 @@ class RequestMachine(Outbox):
 
     # What requests call, besides the methods of `Outbox`.
 
-    def new_statement_name(self) -> str:
-        """What to call a statement that is introduced now; empty where names must not be used."""
-        named = self.statements.keeps and not self.unnamed_statements
-        return self.statements.new_name() if named else ""
-
     def new_savepoint_name(self) -> str:
         """A name that no savepoint of this session has had."""
         self._savepoints += 1
@@ -298,16 +267,10 @@ class RequestMachine(Outbox):
 
     def command_completed(self, tag: str) -> None:
         """A statement has done its work: one that drops prepared statements makes all of them unknown."""
-        if tag in _FORGETTING:
-            self.statements.clear()
-        self.traces.see_tag(tag)
-
-    def take_closes(self) -> tuple[bytes, tuple[Step, ...]]:
-        """Close messages for evicted statements, to travel at the head of a group."""
-        names = self.statements.take_evicted()
-        if not names:
-            return b"", ()
-        return b"".join([m.Close("S", name).encode() for name in names]), (Step.CLOSE,) * len(names)
+        if tag in _TELLING:
+            if tag in _FORGETTING:
+                self.statements.clear()
+            self.traces.see_tag(tag)
 
     def cancel(self, request: Request[object]) -> None:
         """Ask the server to cancel the request, if the cancel can hit no other.
@@ -347,7 +310,7 @@ class RequestMachine(Outbox):
             self.remarks.append(f"a request has been waiting {PATIENCE:.0f} s behind {self._waiting.lease}")
 
     def _start(self, request: Request[object]) -> None:
-        if isinstance(request, Goodbye):
+        if type(request) is Goodbye:
             self._finish(request)
             self.said_goodbye = True
             terminate = self.connection.send(_TERMINATE)
@@ -362,30 +325,32 @@ class RequestMachine(Outbox):
             request.error = error
             self._finish(request)
 
-    def request_ready(self) -> None:
+    def _request_ready(self, status: str) -> None:
         """ReadyForQuery has come: the request at the head is over, or begins anew."""
-        self.status = status = self.connection.transaction_status
-        request = self._flight.popleft()
-        self.forget_writer(request)
-        self._fence.over(request)
+        self.status = status
+        flight = self._flight
+        request = flight.popleft()
+        if request is self._writer:
+            self.forget_writer(request)
+        if self._fence.is_up:
+            self._fence.over(request)
         if request.ready(self, status):
             self._finish(request)
         else:
             request.first_byte = request.execute_end = -1
             self._waiting.put_back(request)
+        if self._waiting.lease is not None:
+            self._follow_lease(status)
+        if len(flight) == 1 and flight[0].abandoned:
+            flight[0].left_alone(self)
+
+    def _follow_lease(self, status: str) -> None:
         for outcast in self._waiting.follow_status(status):
             outcast.error = LocalProtocolError(
                 "the transaction was ended by another statement before this one"
             )
             self._finish(outcast)
-        if len(self._flight) == 1 and self._flight[0].abandoned:
-            self._flight[0].left_alone(self)
         self._waiting.end_idle_lease(status, len(self._flight))
-
-    def _finish(self, request: Request[object]) -> None:
-        request.done = True
-        if not request.abandoned:
-            self.stir(request)
 
     def _error(self, event: m.ErrorResponse) -> None:
         request = self._flight[0] if self._flight else None

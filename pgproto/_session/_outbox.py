@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from pgproto import messages as m
-from pgproto._connection import Connection
 from pgproto._session._request import Request, Waitable
+from pgproto._short_way import ClientConnection
 from pgproto._state import Step
 
 __all__ = ["FLUSH", "SYNC", "Outbox"]
@@ -14,6 +14,9 @@ __all__ = ["FLUSH", "SYNC", "Outbox"]
 SYNC: Final = m.Sync().encode()
 FLUSH: Final = m.Flush().encode()
 _SYNC_MESSAGE: Final = m.Sync()
+_SYNC_SIZE: Final = len(SYNC)
+_SYNC_STEP: Final = Step.SYNC
+_QUERY_STEP: Final = Step.QUERY
 
 # No statement: the server answers with a syntax error, which is how a client takes back a group of messages
 # that it has begun to send. The words are for whoever reads the server's log.
@@ -29,7 +32,7 @@ class Outbox:
     anybody else may be written behind it.
     """
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: ClientConnection) -> None:
         self.connection = connection
         self._writer: Request[object] | None = None
         self._out: list[bytes] = []
@@ -53,15 +56,16 @@ class Outbox:
     def write(self, request: Request[object], data: bytes, steps: tuple[Step, ...]) -> None:
         """Append a part of the request's group; until one ends with Sync or is a Query, all others wait."""
         self._out.append(self.connection.send_group(data, steps))
+        written = self._written
         if request.first_byte < 0:
-            request.first_byte = self._written
-        self._written += len(data)
+            request.first_byte = written
+        self._written = written = written + len(data)
         last = steps[-1]
-        if last is Step.SYNC:
-            request.execute_end = self._written - len(SYNC)
+        if last is _SYNC_STEP:
+            request.execute_end = written - _SYNC_SIZE
             self._writer = None
-        elif last is Step.QUERY:
-            request.execute_end = self._written
+        elif last is _QUERY_STEP:
+            request.execute_end = written
             self._writer = None
         else:
             self._writer = request
@@ -106,10 +110,11 @@ class Outbox:
 
     def take_out(self) -> bytes:
         """What is to be written; from here on it counts as given to the transport."""
-        if not self._out or self._sealed:
+        out = self._out
+        if not out or self._sealed:
             return b""
-        data = self._out[0] if len(self._out) == 1 else b"".join(self._out)
-        self._out.clear()
+        data = out[0] if len(out) == 1 else b"".join(out)
+        out.clear()
         self._given = self._written
         if self._thirsty is not None:
             self.stir(self._thirsty)

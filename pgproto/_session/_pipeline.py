@@ -149,7 +149,7 @@ class Pipeline(IntroducingRequest[None]):
         if parts:
             machine.write(self, b"".join(parts), tuple(steps))
         if self._next_written < len(self.results):
-            self.introduce(machine, self.results[self._next_written].sql, machine.new_statement_name())
+            self.introduce(machine, self.results[self._next_written].sql, machine.statements.name_to_give())
         else:
             machine.end_group(self)
             self.execute_end = machine.written
@@ -174,7 +174,14 @@ class Pipeline(IntroducingRequest[None]):
                 # ParseComplete, BindComplete and NoData.
                 ...
 
+    def leave(self, machine: RequestMachine) -> None:
+        for result in self.results:
+            result.rows.drop()
+        super().leave(machine)
+
     def ready(self, machine: RequestMachine, status: str) -> bool:
+        for result in self.results:
+            result.rows.failure(machine)
         error, self.error = self._refused or self.error, None
         failed = self._next_written if self._refused is not None else self._next_read
         self._settle(error, failed)

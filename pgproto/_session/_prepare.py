@@ -22,7 +22,7 @@ class Prepare(IntroducingRequest[PreparedStatement]):
         self._prepared = PreparedStatement(sql)
 
     def begin(self, machine: RequestMachine) -> None:
-        self.introduce(machine, self.sql, machine.new_statement_name())
+        self.introduce(machine, self.sql, machine.statements.name_to_give())
 
     def introduced(self, machine: RequestMachine, statement: Statement) -> None:
         self._prepared.statement = statement

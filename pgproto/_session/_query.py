@@ -7,15 +7,14 @@ PostgreSQL documentation: "Extended Query".
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from pgproto import messages as m
 from pgproto._session._introduction import (
     EXECUTE,
     IntroducingRequest,
-    bound,
     defined_types,
+    forget_types,
     in_format,
     known_statement,
     make_statement,
@@ -80,13 +79,13 @@ class Query(IntroducingRequest[R_co]):
         prepared: PreparedStatement | None = None,
     ) -> None:
         super().__init__(sql, timeout)
-        statement = machine.statements.get(sql) if prepared is None else prepared.statement
+        statement = machine.statements.find(sql) if prepared is None else prepared.statement
         keyword = first_keyword(sql) if statement is None else statement.keyword
         self.opens_lease = keyword in ("BEGIN", "START")
         self.copies = keyword == "COPY"
         self.rows: Rows = rows
         self._arguments = arguments
-        self._finish = partial(finish, rows)
+        self._finish: Callable[[Any], R_co] = finish
         self._prepared = prepared
         self._statement: Statement | None = None
         self._bound = False
@@ -104,20 +103,20 @@ class Query(IntroducingRequest[R_co]):
     # Writing.
 
     def begin(self, machine: RequestMachine) -> None:
-        statement = self._known(machine)
+        if self._prepared is None:
+            statement = known_statement(machine, self.sql)
+        else:
+            statement = self._known(machine, self._prepared)
         if self.copies:
             self._copy(machine)
         elif statement is None:
             check_arguments(self._arguments)
-            self.introduce(machine, self.sql, machine.new_statement_name())
+            self.introduce(machine, self.sql, machine.statements.name_to_give())
         else:
             self._execute(machine, statement)
 
-    def _known(self, machine: RequestMachine) -> Statement | None:
+    def _known(self, machine: RequestMachine, prepared: PreparedStatement) -> Statement | None:
         """What is known of the statement; None if it has to be introduced."""
-        prepared = self._prepared
-        if prepared is None:
-            return known_statement(machine, self.sql)
         statement = prepared.current()
         if statement is not None and statement.generation != machine.types.generation:
             prepared.statement = renewed(machine, statement)
@@ -134,22 +133,27 @@ class Query(IntroducingRequest[R_co]):
 
     def _execute(self, machine: RequestMachine, statement: Statement) -> None:
         try:
-            data = bound(machine, statement, self._arguments)
+            data = statement.bind(self._arguments)
         except DataError:
+            forget_types(machine, statement)
             if self._retried or not defined_types(statement.parameter_types):
                 raise
             self._retried = True
             self._drop(machine, statement)
-            self.introduce(machine, self.sql, machine.new_statement_name())
+            self.introduce(machine, self.sql, machine.statements.name_to_give())
             return
         self._statement = statement
         self.rows.use(statement)
-        closes, close_steps = machine.take_closes()
+        if machine.statements.has_evicted:
+            closes, steps = machine.statements.take_closes()
+        else:
+            closes, steps = b"", ()
         if statement.name:
-            machine.write(self, closes + data + _EXECUTE_AND_SYNC, close_steps + _KNOWN)
+            self.sink = self.rows.sink(machine, self)
+            machine.write(self, closes + data + _EXECUTE_AND_SYNC, steps + _KNOWN)
         else:
             data = closes + statement.parse + data + _DESCRIBE_EXECUTE_AND_SYNC
-            machine.write(self, data, close_steps + _KNOWN_UNNAMED)
+            machine.write(self, data, steps + _KNOWN_UNNAMED)
 
     def _copy(self, machine: RequestMachine) -> None:
         # While the server reads copy data it ignores Sync, and takes any further request for a broken
@@ -170,17 +174,14 @@ class Query(IntroducingRequest[R_co]):
         elif kind is m.BindComplete:
             self._bound = True
             machine.connection.row_sink = self.rows.sink(machine, self)
-            if (tag := machine.connection.take_rest()) is not None:
-                self._completed(machine, tag)
-                machine.request_ready()
         elif isinstance(message, m.CommandComplete):
-            self._completed(machine, message.command_tag)
+            self.completed(machine, message.command_tag)
             if self.copies:
                 machine.end_group(self)
         else:
             self._receive_other(machine, message)
 
-    def _completed(self, machine: RequestMachine, tag: str) -> None:
+    def completed(self, machine: RequestMachine, tag: str) -> None:
         self.rows.tag = tag
         machine.command_completed(tag)
 
@@ -217,7 +218,7 @@ class Query(IntroducingRequest[R_co]):
         if error.sqlstate in _CHANGED_TYPE:
             machine.types.forget()
         statement = self._statement
-        if statement is None or self._bound:
+        if statement is None or self._bound or self.rows.began:
             return
         stale = error.sqlstate in _STALE
         if error.sqlstate in _CHANGED_TYPE and defined_types(statement.parameter_types):
@@ -238,17 +239,21 @@ class Query(IntroducingRequest[R_co]):
         if self._stale and status == "I" and not self.abandoned:
             # The server refused before it executed anything, so nobody can tell that there were two tries.
             self._retried, self._stale = True, False
-            self.error = self._statement = None
+            self.error = self._statement = self.sink = None
             return False
         # If there is something about the rows, it came first; the server may only have been told to stop.
-        self.error = self.rows.error or self.error
+        self.error = self.rows.failure(machine) or self.error
         return True
+
+    def leave(self, machine: RequestMachine) -> None:
+        self.rows.drop()
+        super().leave(machine)
 
     def left_alone(self, machine: RequestMachine) -> None:
         machine.cancel(self)
 
     def value(self) -> R_co:
-        return self._finish()
+        return self._finish(self.rows)
 
 
 def _shape(columns: Sequence[m.FieldDescription]) -> list[tuple[str, int]]:

@@ -8,9 +8,10 @@ write next, and keeps what came until its owner asks for the result.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from pgproto import messages as m
+from pgproto._connection import RowSink
 from pgproto.errors import ConnectionLost, DataError, Error, PostgresError, QueryTimeout, RemoteProtocolError
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class Waitable:
     __slots__ = ("done", "stirred", "waiter")
 
     def __init__(self) -> None:
-        self.waiter: object = None
+        self.waiter: Any = None
         """The transport's own: whom to wake."""
         self.stirred = False
         """Whether there is news that its owner has not seen."""
@@ -50,11 +51,11 @@ class Request(Waitable, ABC, Generic[R_co]):
 
     __slots__ = (
         "abandoned",
-        "deadline",
         "error",
         "execute_end",
         "first_byte",
         "lease",
+        "sink",
         "sql",
         "timeout",
     )
@@ -66,16 +67,20 @@ class Request(Waitable, ABC, Generic[R_co]):
     """Whether it must be carried out even if its owner has gone, because it cleans up."""
 
     def __init__(self, sql: str, timeout: float | None) -> None:
-        super().__init__()
+        # As in `Waitable`, one call less for each request.
+        self.waiter = None
+        self.stirred = self.done = False
         self.sql = sql
         """What it asks, for messages; empty if it is no SQL."""
         self.timeout = timeout
         """In seconds, from `RequestMachine.submit` on; None for the session's default."""
-        self.deadline: float | None = None
         self.lease: Lease | None = None
         self.abandoned = False
         """Whether its owner has given up waiting."""
         self.error: BaseException | None = None
+        self.sink: RowSink | None = None
+        """Where its rows go if Bind, Execute and Sync are all that was sent: its reply may then be read at
+        one go, of which `completed` is told."""
         self.first_byte = _NOT_WRITTEN
         self.execute_end = _NOT_WRITTEN
 
@@ -98,6 +103,9 @@ class Request(Waitable, ABC, Generic[R_co]):
     @abstractmethod
     def receive(self, machine: RequestMachine, message: m.Message) -> None:
         """Take a message of the reply, other than ErrorResponse and ReadyForQuery."""
+
+    def completed(self, machine: RequestMachine, tag: str) -> None:
+        """Take the command tag of a reply that was read at one go; `ready` follows."""
 
     def fail(self, machine: RequestMachine, error: PostgresError) -> None:
         """Take the server's error."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import cast
+from typing import Final, cast
 
 from pgproto._columns import ColumnCollector, Columns
 from pgproto._connection import RowSink
@@ -21,21 +21,28 @@ __all__ = [
     "all_columns",
     "all_rows",
     "command_tag",
+    "first_of_first",
     "first_row",
     "first_value",
     "one_row",
 ]
 
 
+# These have no state of their own.
+_RECORDS: Final = RowFactory()
+_TUPLES: Final = RowFactory(tuple)
+
+
 class Rows:
     """The rows of one execution, as they come in."""
 
-    __slots__ = ("_bytes", "_decode", "_factory", "error", "limit", "names", "rows", "tag")
+    __slots__ = ("_decode", "_factory", "began", "error", "limit", "names", "rows", "tag")
 
     def __init__(self, row: Callable[..., object] | None = None, limit: int | None = None) -> None:
-        self._factory = RowFactory(row)
+        self._factory = _RECORDS if row is None else _TUPLES if row is tuple else RowFactory(row)
         self._decode: Decoder | None = None
-        self._bytes = 0
+        self.began = False
+        """Whether any have come."""
         self.limit = limit
         """How many rows to keep at the most; those behind are dropped."""
         self.names: tuple[str, ...] = ()
@@ -52,36 +59,52 @@ class Rows:
     def sink(self, machine: RequestMachine, owner: IntroducingRequest[object]) -> RowSink:
         """What takes the rows from the connection, for a request of this machine."""
         limit = machine.max_result_bytes
+        if limit is None:
+            return self.take
+        size = 0
 
         def take(data: bytes, start: int, end: int) -> int:
-            decode = self._decode
-            if decode is None or owner.abandoned:
-                return skip_rows(data, start, end)
-            try:
-                position = decode(self.rows, data, start, end)
-            except DataError as error:
-                # The values are broken, the messages are not: only this request fails.
-                self._give_up(error)
-                if is_of_changed_type(error):
-                    machine.types.forget()
-                return skip_rows(data, start, end)
-            if self.limit is not None and len(self.rows) > self.limit:
-                del self.rows[self.limit :]
-            if limit is not None:
-                self._bytes += position - start
-                if self._bytes > limit:
-                    self._give_up(
-                        ResultTooLarge(f"the result has more than {limit} bytes (max_result_bytes)")
-                    )
-                    machine.cancel(owner)
+            nonlocal size
+            position = self.take(data, start, end)
+            size += position - start
+            if size > limit and self._decode is not None:
+                self._give_up(ResultTooLarge(f"the result has more than {limit} bytes (max_result_bytes)"))
+                machine.cancel(owner)
             return position
 
         return take
 
-    def _give_up(self, error: BaseException) -> None:
-        self.error = error
+    def take(self, data: bytes, start: int, end: int) -> int:
+        """Take rows out of ``data[start:end]``, as a `RowSink` does."""
+        self.began = True
+        decode = self._decode
+        if decode is None:
+            return skip_rows(data, start, end)
+        rows = self.rows
+        try:
+            position = decode(rows, data, start, end)
+        except DataError as error:
+            # The values are broken, the messages are not: only this request fails.
+            self._give_up(error)
+            return skip_rows(data, start, end)
+        if self.limit is not None and len(rows) > self.limit:
+            del rows[self.limit :]
+        return position
+
+    def drop(self) -> None:
+        """Nobody wants them any more."""
         self._decode = None
         self.rows.clear()
+
+    def _give_up(self, error: BaseException) -> None:
+        self.error = error
+        self.drop()
+
+    def failure(self, machine: RequestMachine) -> BaseException | None:
+        """Why the rows are not to be had, if they are not; asked once they are all there."""
+        if self.error is not None and is_of_changed_type(self.error):
+            machine.types.forget()
+        return self.error
 
     def made(self) -> list[object]:
         """The rows as the caller wants them; runs the caller's own code."""
@@ -102,8 +125,8 @@ class ColumnRows(Rows):
         self._collector = collector = ColumnCollector(statement.codecs)
         self._decode = lambda rows, data, start, end: collector.take(data, start, end)
 
-    def _give_up(self, error: BaseException) -> None:
-        super()._give_up(error)
+    def drop(self) -> None:
+        super().drop()
         self._collector = ColumnCollector(())
 
     def columns(self) -> Columns:
@@ -135,6 +158,11 @@ def first_value(column: int, rows: Rows) -> object:
         except IndexError:
             raise DataError(f"column {column} was wanted; the result has {len(rows.names)}") from None
     return None
+
+
+def first_of_first(rows: Rows) -> object:
+    """The first value of the first row, as `first_value`."""
+    return first_value(0, rows)
 
 
 def one_row(rows: Rows) -> object:

@@ -18,6 +18,7 @@ from pgproto._row_factories import RowFactory
 from pgproto._rows import Decoder, compile_decoder
 from pgproto._session._packer import Packer
 from pgproto._session._packing import Frame, Pack
+from pgproto._state import Step
 from pgproto._wire import MAX_FRAME_LENGTH
 from pgproto.errors import DataError, LocalProtocolError
 from pgproto.types import Codec
@@ -214,14 +215,16 @@ class StatementCache:
     """Described statements by their SQL, the least recently used evicted first.
 
     ``prefix`` makes the names unique among all sessions of the server, for a pooler between may show one
-    session's statements to another; no name is ever used twice.
+    session's statements to another; no name is ever used twice. If they are to be ``unnamed``, it remembers
+    what the server said of them, and they are parsed anew for each use.
     """
 
-    __slots__ = ("_capacity", "_counter", "_evicted", "_prefix", "_statements")
+    __slots__ = ("_capacity", "_counter", "_evicted", "_named", "_prefix", "_statements")
 
-    def __init__(self, capacity: int, prefix: str) -> None:
+    def __init__(self, capacity: int, prefix: str, *, unnamed: bool = False) -> None:
         self._capacity = capacity
         self._prefix = prefix
+        self._named = capacity > 0 and not unnamed
         self._counter = 0
         self._statements: OrderedDict[str, Statement] = OrderedDict()
         self._evicted: list[str] = []
@@ -229,10 +232,9 @@ class StatementCache:
     def __len__(self) -> int:
         return len(self._statements)
 
-    @property
-    def keeps(self) -> bool:
-        """Whether it keeps any statement at all."""
-        return self._capacity > 0
+    def name_to_give(self) -> str:
+        """What to call a statement that is introduced now; empty where names must not be used."""
+        return self.new_name() if self._named else ""
 
     def new_name(self) -> str:
         """A name that no statement has had."""
@@ -245,6 +247,15 @@ class StatementCache:
         if statement is not None:
             self._statements.move_to_end(sql)
         return statement
+
+    def find(self, sql: str) -> Statement | None:
+        """As `get`, without using it."""
+        return self._statements.get(sql)
+
+    @property
+    def has_evicted(self) -> bool:
+        """Whether there are names to close."""
+        return bool(self._evicted)
 
     def add(self, statement: Statement) -> None:
         """Remember a statement; one too many is evicted."""
@@ -281,7 +292,7 @@ class StatementCache:
         if statement.name:
             self._evicted.append(statement.name)
 
-    def take_evicted(self) -> list[str]:
-        """Names to close with the next group; they are handed out once."""
+    def take_closes(self) -> tuple[bytes, tuple[Step, ...]]:
+        """Close messages for evicted statements, to travel at the head of the next group; handed out once."""
         evicted, self._evicted = self._evicted, []
-        return evicted
+        return b"".join([m.Close("S", name).encode() for name in evicted]), (Step.CLOSE,) * len(evicted)

@@ -25,6 +25,9 @@ class Timers:
         self._count += 1
         heapq.heappush(self._heap, (when, self._count, owner, action))
 
+    def __bool__(self) -> bool:
+        return bool(self._heap)
+
     def next(self) -> float | None:
         """When something is due next; None if there is nothing to wait for."""
         heap = self._heap

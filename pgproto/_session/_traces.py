@@ -8,9 +8,9 @@ from typing import Final
 
 from pgproto.errors import PostgresError
 
-__all__ = ["Traces"]
+__all__ = ["CHANGING", "Traces"]
 
-_CHANGING: Final = frozenset({"SET", "LISTEN", "LOAD", "DECLARE CURSOR"})
+CHANGING: Final = frozenset({"SET", "LISTEN", "LOAD", "DECLARE CURSOR"})
 """Tags of commands that outlast their transaction, or may do so."""
 _TELLING: Final = re.compile(
     r"\bset_config\b|\bpg_(?:try_)?advisory_lock|\btemp(?:orary)?\b", re.ASCII | re.I
@@ -39,7 +39,7 @@ class Traces:
 
     def see_tag(self, tag: str) -> None:
         """A command was completed."""
-        if tag in _CHANGING:
+        if tag in CHANGING:
             self.changed = True
 
     def see_text(self, sql: str) -> None:

@@ -4,39 +4,43 @@ from __future__ import annotations
 
 import struct
 from functools import lru_cache
-from typing import Final
+from typing import Final, TypeAlias
 
-__all__ = ["read_copy_data", "read_ending"]
+__all__ = ["Ending", "read_copy_data", "read_ending"]
 
 _LENGTH: Final = struct.Struct("!i")
 _COPY_DATA: Final = b"d"[0]
+_COMPLETE: Final = b"C"[0]
 _READY: Final = b"Z\0\0\0\5"
-_LONGEST: Final = 64
-"""Tags are shorter; what is not is left to others."""
+_SHORTEST: Final = 12
+"""Of a CommandComplete with an empty tag and a ReadyForQuery, in bytes."""
 
 
-def read_ending(data: bytes, start: int, end: int) -> tuple[str, str, int] | None:
-    """The command tag, the transaction status and where the two messages end that begin at ``start``.
+Ending: TypeAlias = tuple[str, str, int]
+"""The command tag, the transaction status, and how many bytes the two messages take that say so."""
+
+
+def read_ending(data: bytes, start: int, end: int) -> Ending | None:
+    """The CommandComplete and the ReadyForQuery at the beginning of ``data[start:end]``.
 
     None if they are not all there, or are not exactly what they usually are: then they must be read one by
     one, which also tells what is wrong.
     """
-    ready = data.find(_READY, start, start + _LONGEST)
-    if ready < 0 or ready + 6 > end:
+    if end - start < _SHORTEST or data[start] != _COMPLETE:
         return None
-    ending = _read(data[start : ready + 6])
-    return ending and (*ending, ready + 6)
+    # The last byte of a tag's length is all of it, or `_read` will see that it is not.
+    return _read(data[start : start + 7 + data[start + 4]])
 
 
 @lru_cache(maxsize=256)
-def _read(data: bytes) -> tuple[str, str] | None:
-    complete, status = data[:-6], data[-1:]
+def _read(data: bytes) -> Ending | None:
+    complete, ready, status = data[:-6], data[-6:-1], data[-1:]
     # Its type, its length, and one string that the only zero byte ends.
-    if len(complete) < 6 or complete[:1] != b"C" or status not in (b"I", b"T", b"E"):
+    if len(complete) < 6 or ready != _READY or status not in (b"I", b"T", b"E"):
         return None
     if _LENGTH.unpack_from(complete, 1)[0] != len(complete) - 1 or complete.find(0, 5) != len(complete) - 1:
         return None
-    return complete[5:-1].decode("utf-8", "surrogateescape"), status.decode()
+    return complete[5:-1].decode("utf-8", "surrogateescape"), status.decode(), len(data)
 
 
 def read_copy_data(data: bytes, start: int, end: int, longest: int) -> tuple[list[bytes], int]:

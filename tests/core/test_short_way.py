@@ -1,4 +1,4 @@
-"""The short ways of `Connection` against the long one: all see the same and end in the same state."""
+"""The short ways of `ClientConnection` against the long one: all see the same and end in the same state."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pgproto import NEED_DATA, Connection, RemoteProtocolError, Role, messages
+from pgproto import NEED_DATA, RemoteProtocolError, Role, messages
 from pgproto._rows import skip_rows
+from pgproto._short_way import ClientConnection
 from pgproto._state import Step
 
 READY = [messages.ReadyForQuery("I"), messages.ReadyForQuery("T"), messages.ReadyForQuery("E")]
@@ -19,7 +20,9 @@ ENDINGS = [
     for tag in ("SELECT 1", "", "Z" * 40, "x" * 200)
     for ready in READY
 ]
+BOUND = messages.BindComplete().encode()
 PIECES = [
+    BOUND,
     ROW,
     ROW * 3,
     *ENDINGS,
@@ -39,8 +42,8 @@ PIECES = [
 ]
 
 
-def connected_with(steps: tuple[Step, ...]) -> Connection:
-    connection = Connection(Role.FRONTEND, max_message_size=1000)
+def connected_with(steps: tuple[Step, ...]) -> ClientConnection:
+    connection = ClientConnection(Role.FRONTEND, max_message_size=1000)
     connection.send(messages.StartupMessage({"user": "alice"}))
     for message in (messages.AuthenticationOk(), messages.ReadyForQuery("I")):
         connection.receive_data(message.encode())
@@ -49,16 +52,21 @@ def connected_with(steps: tuple[Step, ...]) -> Connection:
     return connection
 
 
-def connected() -> Connection:
+def connected() -> ClientConnection:
     connection = connected_with(GROUP)
     connection.send_group(b"", GROUP)
-    connection.receive_data(messages.BindComplete().encode())
+    return connection
+
+
+def bound() -> ClientConnection:
+    connection = connected()
+    connection.receive_data(BOUND)
     assert isinstance(connection.next_event(), messages.BindComplete)
     return connection
 
 
 def follow(data: list[bytes], *, short: bool) -> tuple[list[object], bytes, object]:
-    """What is seen, the rows, and how it ends, when the first reply may take the short way."""
+    """What is seen, the rows, and how it ends; that a statement was bound is not seen on the short way."""
     connection = connected()
     rows = bytearray()
 
@@ -67,16 +75,21 @@ def follow(data: list[bytes], *, short: bool) -> tuple[list[object], bytes, obje
         rows.extend(data[start:stop])
         return stop
 
-    connection.row_sink = take
     seen: list[object] = []
     try:
         for chunk in data:
             connection.receive_data(chunk)
-            if short and not seen and (tag := connection.take_rest()) is not None:
-                seen.append(messages.CommandComplete(tag))
-                seen += [ready for ready in READY if ready.status == connection.transaction_status]
-            while (event := connection.next_event()) is not NEED_DATA:
-                seen.append(event)
+            while True:
+                if short and (ending := connection.take_reply(take)) is not None:
+                    assert ending[1] == connection.transaction_status
+                    seen.append(messages.CommandComplete(ending[0]))
+                    seen += [ready for ready in READY if ready.status == ending[1]]
+                elif (event := connection.next_event()) is NEED_DATA:
+                    break
+                elif isinstance(event, messages.BindComplete):
+                    connection.row_sink = take
+                else:
+                    seen.append(event)
     except RemoteProtocolError as error:
         return seen, bytes(rows), str(error)
     return seen, bytes(rows), (connection.step, connection.pending, connection.transaction_status)
@@ -93,18 +106,23 @@ def test_both_ways_lead_to_the_same(pieces: list[bytes], cut: int) -> None:
 @pytest.mark.parametrize("ending", ENDINGS[:6])
 def test_a_usual_reply_goes_the_short_way(rows: bytes, ending: bytes) -> None:
     connection = connected()
-    connection.row_sink = skip_rows
-    connection.receive_data(rows + ending)
-    assert connection.take_rest() is not None
+    connection.receive_data(BOUND + rows + ending)
+    assert connection.take_reply(skip_rows) is not None
+    assert not connection.has_unread
     assert connection.step is Step.BIND
     assert connection.next_event() is NEED_DATA
 
 
-def test_without_a_sink_rows_are_events() -> None:
+def test_what_is_cut_off_goes_on() -> None:
     connection = connected()
-    connection.receive_data(ROW + ENDINGS[0])
-    assert connection.take_rest() is None
-    assert isinstance(connection.next_event(), messages.DataRow)
+    for data in (BOUND + ROW * 2, ROW, ROW + ENDINGS[0][:3]):
+        connection.receive_data(data)
+        assert connection.take_reply(skip_rows) is None
+        assert connection.step is Step.EXECUTE_ROWS
+    connection.receive_data(ENDINGS[0][3:])
+    assert connection.take_reply(skip_rows) is None
+    assert connection.has_unread
+    assert connection.next_event() == messages.CommandComplete("SELECT 1")
 
 
 COPY_PIECES = [
@@ -121,7 +139,7 @@ COPY_PIECES = [
 
 
 def copy(chunks: list[bytes], *, short: bool) -> tuple[list[object], object]:
-    connection = connected()
+    connection = bound()
     connection.receive_data(messages.CopyOutResponse(0, (0,)).encode())
     connection.next_event()
     seen: list[object] = []
@@ -147,17 +165,17 @@ def test_copy_data_by_both_ways_is_the_same(pieces: list[bytes], cut: int) -> No
 
 
 def test_copy_data_outside_of_a_copy_is_not_taken() -> None:
-    connection = connected()
+    connection = bound()
     connection.receive_data(COPY_PIECES[0])
     assert connection.take_copy_data() == []
 
 
 def test_not_in_another_state() -> None:
     connection = connected()
+    connection.receive_data(BOUND + ENDINGS[0])
+    assert connection.take_reply(skip_rows) == ("SELECT 1", "I", len(ENDINGS[0]))
     connection.receive_data(ENDINGS[0])
-    assert connection.take_rest() == "SELECT 1"
-    connection.receive_data(ENDINGS[0])
-    assert connection.take_rest() is None
+    assert connection.take_reply(skip_rows) is None
     with pytest.raises(RemoteProtocolError):
         connection.next_event()
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 from pgproto import NEED_DATA, Connection, messages
 from pgproto._conversation import Conversation
 from pgproto._wire import ReceiveBuffer
 from pgproto.messages import DataRows, Message, Role
 
-__all__ = ["ConnectionPair", "clone", "drain", "ready", "snapshot"]
+__all__ = ["ConnectionPair", "clone", "drain", "ready", "snapshot", "start"]
+
+ConnectionT = TypeVar("ConnectionT", bound=Connection)
 
 
 def drain(connection: Connection) -> list[Message]:
@@ -55,7 +58,12 @@ def clone(connection: Connection) -> Connection:
 
 def ready(role: Role, **options: int) -> Connection:
     """A connection whose session has been started."""
-    connection = Connection(role, **options)
+    return start(Connection(role, **options))
+
+
+def start(connection: ConnectionT) -> ConnectionT:
+    """Start the session of a new connection."""
+    role = connection.role
     started = messages.StartupMessage({"user": "u"})
     answers = (messages.AuthenticationOk(), messages.ReadyForQuery("I"))
     if role is Role.FRONTEND:

@@ -239,6 +239,10 @@ class Driver(asyncio.Protocol):
         """
         self.start(request, lease)
         try:
+            if not (request.done or request.stirred):
+                # As `wait` does, for most requests without calling it.
+                request.waiter = waiter = self._loop.create_future()
+                await waiter
             while not request.done:
                 await self.wait(request)
         except BaseException:
@@ -306,9 +310,14 @@ class Driver(asyncio.Protocol):
         while self._transport is not None and not self._paused and (data := machine.data_to_send()):
             self._transport.write(data)
         for stirred in machine.take_stirred():
-            waiter = cast("asyncio.Future[None] | None", stirred.waiter)
+            waiter: asyncio.Future[None] | None = stirred.waiter
             if waiter is not None and not waiter.done():
                 waiter.set_result(None)
+        if machine.has_more or self._timer is not None or machine.reading_paused is not self._reading_paused:
+            self._see_to(machine)
+
+    def _see_to(self, machine: RequestMachine) -> None:
+        """Do what is wanted less often."""
         self._report(machine)
         if machine.take_cancel():
             self._canceling = self._loop.create_task(self._cancel(machine))

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar, cast
 
-from pgproto import Connection, Role
+from pgproto import Role
 from pgproto import messages as m
 from pgproto._session import Request, RequestMachine, SessionCore, Waitable
+from pgproto._short_way import ClientConnection
 from pgproto.testing import FakeServer, Peer, Statement
 from pgproto.types import TypeRegistry
 from tests.support.pair import drain
@@ -60,7 +61,7 @@ class Joined:
         self.peer: Peer = FakeServer(echo)() if peer is None else peer
         self.cut = cut
         self.now = 1000.0
-        self.connection = Connection(Role.FRONTEND)
+        self.connection = ClientConnection(Role.FRONTEND)
         self.stirred: list[Waitable] = []
         parameters: dict[str, str] = {}
         process_id = 0

@@ -20,9 +20,10 @@ from pgproto import messages as m
 from pgproto._session import CopyBlock, CopyIn, CopyOut, RequestMachine, copy_records_sql
 from pgproto._session._copy import UNREAD, UNSENT
 from pgproto._session._simple import Ping
+from pgproto._short_way import ClientConnection
 from pgproto._verbs import _async_copy, _blocking_copy
 from pgproto.types import TypeRegistry
-from tests.support.pair import drain, ready
+from tests.support.pair import drain, ready, start
 
 INT4 = m.FieldDescription("a", 0, 0, 23, 4, -1, 0)
 FAILED = m.ErrorResponse({"S": "ERROR", "V": "ERROR", "C": "57014", "M": "COPY from stdin failed"})
@@ -34,7 +35,7 @@ class World:
 
     def __init__(self) -> None:
         self.machine = RequestMachine(
-            ready(Role.FRONTEND),
+            start(ClientConnection(Role.FRONTEND)),
             clock=lambda: 0.0,
             types=TypeRegistry(),
             parameters={},

@@ -1,0 +1,86 @@
+"""The requests of a session from when they are handed in, and what becomes of them when the connection ends.
+
+What waits to be written is in the waiting room; what has been written is in flight, in the order in which it
+went over the wire, until its ReadyForQuery has come.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+
+from pgproto._session._fence import CancelFence
+from pgproto._session._outbox import Outbox
+from pgproto._session._reports import Reports
+from pgproto._session._request import Request
+from pgproto._session._timers import Timers
+from pgproto._session._waiting import WaitingRoom
+from pgproto._short_way import ClientConnection
+from pgproto.errors import ConnectionLost, RemoteProtocolError
+
+__all__ = ["Flight"]
+
+
+class Flight(Outbox):
+    """The part of the request machine that knows who waits and who is in flight."""
+
+    def __init__(self, connection: ClientConnection, parameters: Mapping[str, str]) -> None:
+        super().__init__(connection)
+        self.reports = Reports(parameters)
+        self.timers = Timers()
+        self.status = connection.transaction_status
+        self.failure: BaseException | None = None
+        """Why the session has ended; None while it lives."""
+        self.reading_paused = False
+        """Whether somebody must take what has come before the transport may read more."""
+        self._waiting = WaitingRoom()
+        self._flight: deque[Request[object]] = deque()
+        self._fence = CancelFence()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is in flight, nothing waits, and nobody has a lease."""
+        return not (self._flight or self._waiting or self._fence.is_up) and self._waiting.lease is None
+
+    @property
+    def in_flight(self) -> int:
+        """How many requests have been written and are not over."""
+        return len(self._flight)
+
+    def connection_lost(self, cause: BaseException | None) -> None:
+        """The transport's connection has ended; without a cause, because this side closed it."""
+        if cause is None:
+            self.fail(ConnectionLost("the session is closed"))
+        else:
+            error = ConnectionLost(f"the connection to the server was lost: {cause}")
+            error.__cause__ = cause
+            self.fail(error)
+
+    def fail(self, reason: BaseException) -> None:
+        """The connection is of no more use: every request gets its outcome, in one pass."""
+        if self.failure is None:
+            self.failure = reason
+        cause = self.failure
+        first = self._flight[0] if self._flight else None
+        lease = self._waiting.lease
+        in_transaction = lease is not None and lease.in_transaction
+        pending = [*self._flight, *self._waiting.leave()]
+        self._flight.clear()
+        self.drop_out()
+        self._fence.drop()
+        self.reading_paused = False
+        for request in pending:
+            within = in_transaction and request.lease is lease
+            request.lose(str(cause), cause, self._given, in_transaction=within)
+            in_transaction = in_transaction and not request.ends_transaction
+            if request is first and isinstance(cause, RemoteProtocolError):
+                request.error = cause
+            self._finish(request)
+        for waiting in (*self.reports.end(cause), *self.timers.clear()):
+            self.stir(waiting)
+
+    def _finish(self, request: Request[object]) -> None:
+        request.done = True
+        if not request.abandoned:
+            request.stirred = True
+            self._stirred.append(request)

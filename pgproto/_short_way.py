@@ -1,0 +1,117 @@
+"""The short ways: what a client meets again and again, read at one go.
+
+`Connection` reads message by message, and that is all that is needed. But the reply to a query is nearly
+always the same few messages in a row, so a session reads them together where they have come together. Each
+method takes nothing that `Connection.next_event` would refuse, and leads to the same state; whatever it does
+not know it leaves to `next_event`.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Final
+
+from pgproto import messages as m
+from pgproto._connection import Connection, RowSink
+from pgproto._state import Step
+from pgproto.errors import RemoteProtocolError
+from pgproto.messages._ending import Ending, read_copy_data, read_ending
+from pgproto.messages._executions import read_executions
+
+__all__ = ["ClientConnection"]
+
+_LENGTH: Final = struct.Struct("!i")
+_DATA_ROW: Final = m.DataRow.tag[0]
+_SHORTEST_ROW: Final = 7
+_BIND_COMPLETE: Final = m.BindComplete().encode()
+
+_BIND: Final = Step.BIND
+_EXECUTE_ROWS: Final = Step.EXECUTE_ROWS
+_EXECUTE_COPY_OUT: Final = Step.EXECUTE_COPY_OUT
+_SYNC: Final = Step.SYNC
+
+
+class ClientConnection(Connection):
+    """A `Connection` for a client, with the short ways; see the module."""
+
+    __slots__ = ()
+
+    @property
+    def has_unread(self) -> bool:
+        """Whether bytes have come that nobody has looked at, or of which more must come first."""
+        incoming = self._incoming
+        return incoming.position < incoming.end or len(incoming) > 0
+
+    def take_reply(self, sink: RowSink) -> Ending | None:
+        """The reply to Bind, Execute and Sync that were sent together: how it ends, if it is all there.
+
+        The rows go to ``sink``. If the rest has not come, or is not what it usually is, the result is None;
+        the rows at the beginning may have been taken then, and `row_sink` is set for those that follow.
+        """
+        incoming, queue, step = self._incoming, self._queue, self._step
+        data, position, end = incoming.data, incoming.position, incoming.end
+        if step is _BIND:
+            if not data.startswith(_BIND_COMPLETE, position) or len(queue) < 2 or queue[1] is not _SYNC:
+                return None
+            position += 5
+        elif step is not _EXECUTE_ROWS or not queue or queue[0] is not _SYNC:
+            return None
+        taken = self._take_rows(sink, data, position, end)
+        ending = read_ending(data, taken, end)
+        if ending is None:
+            if taken > position:
+                if step is _BIND:
+                    queue.popleft()
+                self._move(_EXECUTE_ROWS)
+                self.row_sink = sink
+                incoming.position = taken
+            return None
+        if step is _BIND:
+            queue.popleft()
+        queue.popleft()
+        self._status = ending[1]
+        incoming.position = taken + ending[2]
+        self._begin_next()
+        return ending
+
+    def _take_rows(self, sink: RowSink, data: bytes, position: int, end: int) -> int:
+        """Give ``sink`` the rows at ``position``, if the first of them is whole; returns where they end."""
+        if end - position < _SHORTEST_ROW or data[position] != _DATA_ROW:
+            return position
+        length: int = _LENGTH.unpack_from(data, position + 1)[0]
+        longest = self._max_message_size
+        if not 6 <= length <= longest or length >= end - position:
+            return position
+        try:
+            # A row over the limit does not fit in here, so it becomes the first of what is left: refused.
+            taken = sink(data, position, end if end - position <= longest else position + 1 + longest)
+            if not position < taken <= end:
+                raise RemoteProtocolError("DataRow could not be taken")
+        except RemoteProtocolError as error:
+            self._fail(str(error))
+            raise
+        return taken
+
+    def take_copy_data(self) -> list[bytes]:
+        """The copy data that a COPY TO STDOUT goes on with: that of whole messages."""
+        if self._step is not _EXECUTE_COPY_OUT:
+            return []
+        incoming = self._incoming
+        pieces, incoming.position = read_copy_data(
+            incoming.data, incoming.position, incoming.end, self._max_message_size
+        )
+        return pieces
+
+    def take_executions(self) -> list[tuple[str, int]]:
+        """Replies to Bind and Execute that bring no rows, as many as there are.
+
+        Returns their command tags, with how often each comes in succession.
+        """
+        if self._step is not _BIND:
+            return []
+        incoming = self._incoming
+        runs, position = read_executions(incoming.data, incoming.position, incoming.end, self.pending // 2)
+        if not runs or not self._pass_executions(sum([times for _, times in runs])):
+            return []
+        incoming.position = position
+        return runs
