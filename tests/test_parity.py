@@ -48,6 +48,10 @@ _EVENT_LOOPS = [
 ]
 
 
+# What a finalizer says where a block was left without its end, which happens to no task.
+_BLOCKING_ONLY = {"BlockingDriver": frozenset({"cut_off"})}
+
+
 def _blocking_name(name: str) -> str:
     return _DUNDERS.get(name, name.replace("Async", "Blocking"))
 
@@ -116,7 +120,7 @@ def test_the_modules_of_verbs_have_the_same_names(asynchronous: ModuleType, bloc
 
 @pytest.mark.parametrize(("asynchronous", "blocking"), _CLASSES)
 def test_the_verbs_are_the_same(asynchronous: type[object], blocking: type[object]) -> None:
-    _compare(asynchronous, blocking)
+    _compare(asynchronous, blocking, _BLOCKING_ONLY.get(blocking.__name__, frozenset()))
 
 
 @pytest.mark.parametrize("package", _EVENT_LOOPS)

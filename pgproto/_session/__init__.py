@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pgproto._session._batch import Batch
 from pgproto._session._blocks import CopyBlock
+from pgproto._session._breaking import break_off, give_outcome
 from pgproto._session._copy import CopyIn, CopyOut, copy_records_sql
 from pgproto._session._copy_format import RowStream
 from pgproto._session._core import FIND_TYPE, ServerVersion, SessionCore
@@ -13,7 +14,7 @@ from pgproto._session._lease import Lease
 from pgproto._session._machine import RequestMachine
 from pgproto._session._markers import Goodbye
 from pgproto._session._pipeline import PipelineResult
-from pgproto._session._reports import Notification, Subscription
+from pgproto._session._reports import Callback, Notification, Subscription
 from pgproto._session._request import Request, Waitable
 from pgproto._session._simple import Command, Result
 from pgproto._session._sql import quote_ident
@@ -24,6 +25,7 @@ from pgproto._session._transaction import TransactionScope
 __all__ = [
     "FIND_TYPE",
     "Batch",
+    "Callback",
     "Command",
     "CommandTag",
     "CopyBlock",
@@ -44,7 +46,9 @@ __all__ = [
     "Subscription",
     "TransactionScope",
     "Waitable",
+    "break_off",
     "copy_records_sql",
+    "give_outcome",
     "is_untouched",
     "quote_ident",
     "take_back",

@@ -61,8 +61,13 @@ class Listener:
         del subscriptions[self._channel]
         return Command("UNLISTEN " + self._quoted, essential=True)
 
-    def ask(self, timeout: float | None) -> None:
-        """Begin to wait for a notification, for ``timeout`` seconds at the most."""
+    @property
+    def is_subscribed(self) -> bool:
+        """Whether there is something for `end` to do."""
+        return self.subscription in self._machine.reports.subscriptions.get(self._channel, ())
+
+    def ask(self, timeout: float | None) -> bool:
+        """Begin to wait for a notification, for ``timeout`` seconds at the most; True, as it was begun."""
         if self._patience is not None:
             raise LocalProtocolError("somebody waits for the next notification of this listener already")
         self._patience = Waitable()
@@ -71,6 +76,7 @@ class Listener:
             machine.timers.at(
                 machine.clock() + timeout, self._patience, partial(self._run_out, self._patience)
             )
+        return True
 
     def _run_out(self, patience: Waitable) -> None:
         patience.done = True

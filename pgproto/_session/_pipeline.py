@@ -71,7 +71,7 @@ class PipelineResult(Generic[R_co]):
         self._asked = False
 
     def __del__(self) -> None:
-        error = self._error
+        error = getattr(self, "_error", None)  # its maker may have been interrupted
         if error is not None and not self._asked and not isinstance(error, PipelineAborted):
             warnings.warn(
                 f"nobody asked for the result of {self.sql[:60]!r} in a pipeline; it had failed: {error}",

@@ -71,6 +71,11 @@ class TransactionScope:
         """Whether the transaction has ended, by whatever way."""
         return self.ended or (self.lease is not None and (self.lease.closing or self.lease.ended))
 
+    @property
+    def is_left_open(self) -> bool:
+        """Whether it was begun, and nobody else will end it if its owner does not."""
+        return self._begin is not None and self._savepoint is None and not self.is_over
+
     def commit(self) -> Request[CommandTag]:
         """The command that keeps what was done; its result raises `TransactionRolledBack` if it did not."""
         lease = self.open_lease()

@@ -19,6 +19,7 @@ from pgproto._session import (
     SessionCore,
     Waitable,
 )
+from pgproto._verbs._blocking_outcome import outcome_of
 from pgproto.messages import FieldDescription
 
 __all__ = ["BlockingDriver", "BlockingQueries", "BlockingStatement"]
@@ -50,6 +51,10 @@ class BlockingDriver(Protocol):
 
     def act(self, action: Callable[[], R]) -> R:
         """Do something to the machine, and write what it then has to say."""
+        ...
+
+    def cut_off(self, reason: str) -> None:
+        """End the session soon; this may be said by a finalizer, in the midst of anything."""
         ...
 
 
@@ -167,24 +172,30 @@ class BlockingQueries(ABC):
         """
         driver, core, lease = self._connection()
         batch = core.executemany(sql, timeout)
-        driver.start(batch, lease)
         try:
-            sets = iter(args)
-            while (some := list(islice(sets, _SETS_AT_ONCE))) and _add(driver, core, batch, some):
-                continue
-            driver.act(partial(batch.end, core.machine))
-            while not batch.done:
-                driver.wait(batch)
+            driver.start(batch, lease)
+            _feed(driver, core, batch, args)
+            return outcome_of(driver, batch)
         except Exception:
-            # The arguments were at fault, or what they were taken from: take back what was sent of them.
-            driver.act(partial(batch.take_back, core.machine))
-            while not batch.done:
-                driver.wait(batch)
             raise
         except BaseException:
             driver.leave(batch)
             raise
-        return batch.result()
+
+
+def _feed(driver: BlockingDriver, core: SessionCore, batch: Batch, args: Iterable[Sequence[object]]) -> None:
+    """Add all arguments."""
+    try:
+        sets = iter(args)
+        while (some := list(islice(sets, _SETS_AT_ONCE))) and _add(driver, core, batch, some):
+            continue
+        driver.act(partial(batch.end, core.machine))
+    except Exception:
+        # The arguments were at fault, or what they were taken from: take back what was sent of them.
+        driver.act(partial(batch.take_back, core.machine))
+        while not batch.done:
+            driver.wait(batch)
+        raise
 
 
 def _add(driver: BlockingDriver, core: SessionCore, batch: Batch, sets: list[Sequence[object]]) -> bool:

@@ -101,28 +101,29 @@ class BlockingCopyIn:
 
     def __enter__(self) -> Self:
         copy, driver = self._copy, self._driver
-        driver.start(copy, self._lease)
         try:
+            driver.start(copy, self._lease)
             while not (copy.begun or copy.done):
                 driver.wait(copy)
+            if copy.done:
+                copy.result()
+            self._ended = False
+            self._block.enter()
+            return self
         except BaseException:
+            self._block.leave()
             driver.leave(copy)
             raise
-        if copy.done:
-            copy.result()
-        self._ended = False
-        self._block.enter()
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._block.leave()
-        if self._ended:
-            return
-        self._ended = True
-        copy, driver, machine = self._copy, self._driver, self._machine
         try:
+            copy, driver, machine = self._copy, self._driver, self._machine
+            self._block.leave()
+            if self._ended:
+                return
+            self._ended = True
             if kind is None:
                 while not copy.has_room(machine):
                     driver.wait(copy)
@@ -135,11 +136,20 @@ class BlockingCopyIn:
                 return
             while not copy.done:
                 driver.wait(copy)
+            if kind is None:
+                self.tag = copy.result()
         except BaseException:
-            driver.leave(copy)
+            self._block.leave()
+            self._driver.leave(self._copy)
             raise
-        if kind is None:
-            self.tag = copy.result()
+
+    def __del__(self) -> None:
+        # As with transactions, the end of the block may not have been called.
+        block = getattr(self, "_block", None)
+        if block is not None:
+            block.open = False
+        if not getattr(self, "_ended", True):
+            self._driver.cut_off("a copy was forgotten before it had ended")
 
     def write(self, data: bytes | bytearray | memoryview | str) -> None:
         """Write data in the format of the COPY, cut anywhere; text is encoded as UTF-8.
@@ -231,40 +241,50 @@ class BlockingCopyOut:
 
     def __enter__(self) -> Self:
         copy, driver = self._copy, self._driver
-        driver.start(copy, self._lease)
         try:
+            driver.start(copy, self._lease)
             while not (copy.begun or copy.done):
                 driver.wait(copy)
+            if copy.done and not copy.begun:
+                copy.result()
+            self._ended = False
+            self._block.enter()
+            return self
         except BaseException:
+            self._block.leave()
             driver.leave(copy)
             raise
-        if copy.done and not copy.begun:
-            copy.result()
-        self._ended = False
-        self._block.enter()
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._block.leave()
-        if self._ended:
-            return
-        self._ended = True
-        copy, driver = self._copy, self._driver
-        if kind is not None and not issubclass(kind, Exception):
-            driver.leave(copy)
-            return
-        all_read = copy.done and not copy.has_data
         try:
+            copy, driver = self._copy, self._driver
+            self._block.leave()
+            if self._ended:
+                return
+            self._ended = True
+            if kind is not None and not issubclass(kind, Exception):
+                driver.leave(copy)
+                return
+            all_read = copy.done and not copy.has_data
             driver.act(partial(copy.stop, self._machine, cancel=None if kind is None else True))
             while not copy.done:
                 driver.wait(copy)
+            if kind is None and all_read:
+                self.tag = copy.result()
         except BaseException:
-            driver.leave(copy)
+            self._block.leave()
+            self._driver.leave(self._copy)
             raise
-        if kind is None and all_read:
-            self.tag = copy.result()
+
+    def __del__(self) -> None:
+        # As with transactions, the end of the block may not have been called.
+        block = getattr(self, "_block", None)
+        if block is not None:
+            block.open = False
+        if not getattr(self, "_ended", True):
+            self._driver.cut_off("a copy was forgotten before it had ended")
 
     def __iter__(self) -> Self:
         return self

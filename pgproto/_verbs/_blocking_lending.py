@@ -102,6 +102,11 @@ class BlockingLoan:
         """As the driver's."""
         return self._expect().act(action)
 
+    def cut_off(self, reason: str) -> None:
+        """As the driver's."""
+        if self._driver is not None:
+            self._driver.cut_off(reason)
+
     def close(self, timeout: float) -> None:
         """As the driver's."""
         self._expect().close(timeout)

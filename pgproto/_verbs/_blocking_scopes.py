@@ -13,6 +13,7 @@ from pgproto._record import Record
 from pgproto._session import CommandTag, Lease, Notification, PipelineResult, Request, SessionCore
 from pgproto._verbs._blocking import BlockingDriver
 from pgproto._verbs._blocking_copy import BlockingCopies
+from pgproto._verbs._blocking_outcome import outcome_of
 from pgproto.errors import Error, LocalProtocolError
 
 __all__ = ["BlockingNotifications", "BlockingPipeline", "BlockingRowStream", "BlockingTransaction"]
@@ -41,29 +42,59 @@ class BlockingTransaction(BlockingCopies):
         return self._driver, self._core, self._scope.open_lease()
 
     def __enter__(self) -> Self:
-        begin = self._scope.begin()
+        begin: Request[CommandTag] | None = None
         try:
+            begin = self._driver.act(self._scope.begin)
             self._driver.perform(begin, self._scope.lease)
-        except BaseException:
-            if (undo := self._scope.give_up()) is not None:
-                self._driver.start(undo, self._scope.lease)
+            return self
+        except BaseException as error:
+            # If it was not even begun because it must not be, there is nothing to undo.
+            if begin is not None or not isinstance(error, Exception):
+                self._driver.act(self._give_up)
             raise
-        return self
+
+    def _give_up(self) -> None:
+        if (undo := self._scope.give_up()) is not None:
+            self._core.machine.submit(undo, self._scope.lease)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._scope.is_over:
-            return
-        if error is None:
-            self.commit()
-        elif isinstance(error, Exception):
-            # What went wrong in the block matters more than what goes wrong now.
-            with suppress(Error):
-                self.rollback()
-        else:
-            # Whoever is being cancelled does not wait; the command goes out all the same.
-            self._driver.start(self._scope.rollback(), self._scope.lease)
+        try:
+            if self._scope.is_over:
+                return
+            if error is None:
+                self.commit()
+            elif isinstance(error, Exception):
+                # What went wrong in the block matters more than what goes wrong now.
+                with suppress(Error):
+                    self.rollback()
+            else:
+                # Whoever is being cancelled does not wait; the command goes out all the same.
+                self._driver.act(self._give_up)
+        except Exception:
+            raise
+        except BaseException:
+            self._driver.act(self._give_up)
+            raise
+
+    def __del__(self) -> None:
+        # Nothing that is written in Python is sure to be called at the end of a block: the interrupt can come
+        # before its first line.
+        scope = getattr(self, "_scope", None)
+        if scope is not None and scope.is_left_open:
+            self._driver.cut_off("a transaction was forgotten before it had ended")
+
+    def _submit(self, make: Callable[[], Request[CommandTag]]) -> Request[CommandTag]:
+        """Make a command and hand it in, in one step: a transaction that has ended has been told to."""
+        lease = self._scope.open_lease()
+
+        def submit() -> Request[CommandTag]:
+            request = make()
+            self._core.machine.submit(request, lease)
+            return request
+
+        return self._driver.act(submit)
 
     def transaction(self) -> BlockingTransaction:
         """A savepoint in this transaction."""
@@ -76,21 +107,21 @@ class BlockingTransaction(BlockingCopies):
         failed; `pgproto.CommitUnknown` if the connection was lost before the server's answer came. A caller
         that is cancelled meanwhile gets its cancellation, with `pgproto.CommitUnknown` as the cause.
         """
-        lease = self._scope.open_lease()
-        commit = self._scope.commit()
+        commit: Request[CommandTag] | None = None
         try:
-            self._driver.perform(commit, lease)
+            commit = self._submit(self._scope.commit)
+            outcome_of(self._driver, commit)
+            self._scope.released()
         except BaseException as error:
-            self._scope.left(commit, error)
-            if not self._scope.ended:
-                self._driver.start(self._scope.rollback(), lease)
+            if commit is not None:
+                self._scope.left(commit, error)
+                if not self._scope.ended:
+                    self._submit(self._scope.rollback)
             raise
-        self._scope.released()
 
     def rollback(self) -> None:
         """Undo what was done, and end the transaction."""
-        lease = self._scope.open_lease()
-        self._driver.perform(self._scope.rollback(), lease)
+        outcome_of(self._driver, self._submit(self._scope.rollback))
 
 
 class BlockingRowStream(Generic[T]):
@@ -116,30 +147,37 @@ class BlockingRowStream(Generic[T]):
         self._rows: list[object] = []
 
     def __enter__(self) -> Self:
-        if self._core.lease() is None:
-            self._transaction = BlockingTransaction(self._driver, self._core, None, False, False)
-            self._transaction.__enter__()
-        self._lease = self._core.lease()
         try:
+            if self._core.lease() is None:
+                self._transaction = BlockingTransaction(self._driver, self._core, None, False, False)
+                self._transaction.__enter__()
+            self._lease = self._core.lease()
             self._start(self._cursor.open())
             self._take()
+            return self
         except BaseException as error:
             self.__exit__(type(error), error, error.__traceback__)
             raise
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        lease, self._lease = self._lease, None
-        fetching, self._fetching = self._fetching, None
-        self._rows.clear()
-        if fetching is not None:
-            self._driver.leave(fetching)
-        if lease is not None and not self._core.is_closed:
-            self._driver.start(self._cursor.close(), lease)
-        if self._transaction is not None:
-            self._transaction.__exit__(kind, error, traceback)
+        try:
+            lease, self._lease = self._lease, None
+            fetching, self._fetching = self._fetching, None
+            self._rows.clear()
+            if fetching is not None:
+                self._driver.leave(fetching)
+            if lease is not None and not self._core.is_closed:
+                self._driver.start(self._cursor.close(), lease)
+            if self._transaction is not None:
+                self._transaction.__exit__(kind, error, traceback)
+        except Exception:
+            raise
+        except BaseException as interrupt:
+            if self._transaction is not None:
+                self._transaction.__exit__(type(interrupt), interrupt, interrupt.__traceback__)
+            raise
 
     def __iter__(self) -> Self:
         return self
@@ -281,23 +319,32 @@ class BlockingNotifications:
         self._listener = core.listener(channel)
 
     def __enter__(self) -> Self:
-        listen = self._listener.begin()
         try:
-            self._driver.perform(listen)
+            self._driver.perform(self._driver.act(self._listener.begin))
+            return self
         except BaseException:
             self._end()
             raise
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._end()
+        try:
+            self._end()
+        except Exception:
+            raise
+        except BaseException:
+            self._end()
+            raise
 
     def _end(self) -> None:
+        if self._listener.is_subscribed:
+            self._driver.act(self._unsubscribe)
+
+    def _unsubscribe(self) -> None:
         unlisten = self._listener.end()
         if unlisten is not None and not self._core.is_closed:
-            self._driver.start(unlisten)
+            self._core.machine.submit(unlisten)
 
     def __iter__(self) -> Self:
         return self
@@ -311,10 +358,15 @@ class BlockingNotifications:
         Raises `pgproto.QueryTimeout` if none has come by then; the listener goes on.
         """
         listener = self._listener
-        self._driver.act(partial(listener.ask, timeout))
+        asked = False
         try:
+            asked = self._driver.act(partial(listener.ask, timeout))
             while (notification := listener.take()) is None:
                 self._driver.wait(listener.subscription)
-        finally:
-            listener.rest()
+        except BaseException as error:
+            # Who was refused must not end the waiting of another; who was interrupted may have asked.
+            if asked or not isinstance(error, Exception):
+                listener.rest()
+            raise
+        listener.rest()
         return notification

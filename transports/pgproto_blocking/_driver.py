@@ -3,27 +3,42 @@
 There is no background thread. One lock guards the machine and the socket; it is never held while a thread
 waits. The first thread that needs an answer takes the wheel: it waits for the socket, in both directions at
 once, and feeds the machine. When its own answer has come it hands the wheel to the next that waits.
+
+A signal handler may raise at any point, as that of Ctrl-C does. There are two kinds of points. Under the lock
+a thread is in the midst of changing things, and nobody could say what it has left: the session ends, and
+everybody who waits hears of it. Anywhere else all is in order, and the thread only has to get up from where
+it sits: at the wheel, or among the passengers.
 """
 
 from __future__ import annotations
 
 import contextlib
-import inspect
 import logging
 import os
-import socket
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
-from typing import TypeVar, cast
+from functools import partial
+from threading import get_ident
+from typing import NamedTuple, TypeAlias, TypeVar
 
 from pgproto import _effects as effects
 from pgproto._connecting import cancel
-from pgproto._host import PEER_CREDENTIALS_SIZE, peer_user, read_file
-from pgproto._session import Goodbye, Lease, Request, RequestMachine, SessionCore, Waitable
-from pgproto.errors import Error
-from pgproto_blocking._wire import CHUNK, Wire
+from pgproto._session import (
+    Callback,
+    Goodbye,
+    Lease,
+    Request,
+    RequestMachine,
+    SessionCore,
+    Waitable,
+    break_off,
+    give_outcome,
+)
+from pgproto.errors import ConnectionLost, Error
+from pgproto_blocking._flow import run_flow
+from pgproto_blocking._passengers import Passengers
+from pgproto_blocking._wire import Wire
 
 __all__ = ["Driver"]
 
@@ -31,92 +46,38 @@ logger = logging.getLogger("pgproto")
 
 R = TypeVar("R")
 
+Action: TypeAlias = Callable[[], object]
+
+
+class _Seat(NamedTuple):
+    """Where a thread waits, and until when."""
+
+    woken: threading.Lock | None
+    """What a passenger waits for; None at the wheel."""
+    until: float | None
+
 
 class Driver:
     """Owns one socket."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._passengers: deque[Waitable] = deque()
+        self._passengers = Passengers()
         self._core: SessionCore | None = None
         self._machine: RequestMachine | None = None
         self._wire = Wire()
-        self._driving: int | None = None
+        self._at_wheel: int | None = None
+        """The thread that waits for the socket, or is about to."""
+        self._cancel_wanted = False
+        self._cut_off: str | None = None
         self._process = os.getpid()
 
     clock: Callable[[], float] = staticmethod(time.monotonic)
     """The clock of all deadlines, in seconds."""
 
-    # Effects of a flow.
-
     def run(self, flow: effects.Flow[R], latest: float | None = None) -> R:
         """Carry out a flow; if it fails, the socket is closed. It fails if it takes until ``latest``."""
-        result: object = None
-        error: BaseException | None = None
-        try:
-            if latest is not None:
-                self._wire.latest = min(self._wire.latest, latest)
-            while True:
-                try:
-                    effect = flow.send(result) if error is None else flow.throw(error)
-                except StopIteration as stop:
-                    return cast("R", stop.value)
-                result = error = None
-                try:
-                    result = self._perform(effect)
-                except Exception as failure:
-                    # Not a cancellation, which is no Exception: the flow decides what a failure means.
-                    error = failure
-        except BaseException:
-            self._wire.close()
-            raise
-        finally:
-            flow.close()
-
-    def _perform(self, effect: effects.Effect[object]) -> object:
-        match effect:
-            case effects.SetDeadline():
-                self._wire.deadline = effect.at
-            case effects.Now():
-                return time.monotonic()
-            case effects.Entropy():
-                return os.urandom(effect.size)
-            case effects.ReadFile():
-                return read_file(effect.path)
-            case effects.Warn():
-                logger.warning("%s", effect.message)
-            case effects.RunInThread():
-                return effect.work()
-            case effects.AskPassword():
-                answer = effect.ask()
-                if inspect.isawaitable(answer):
-                    raise TypeError("a blocking session cannot await the password; give a plain function")
-                return answer
-            case effects.Resolve():
-                found = self._wire.resolve(effect.host, effect.port)
-                return tuple([effects.TCPAddress(str(each[4][0]), effect.port) for each in found])
-            case effects.OpenSocket():
-                self._wire.open(effect)
-            case effects.OpenStream():
-                self._wire.open_stream(effect)
-            case effects.PeerUser():
-                opened = self._wire.expect()
-                return peer_user(
-                    opened.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, PEER_CREDENTIALS_SIZE)
-                )
-            case effects.Send():
-                self._wire.send(effect.data)
-            case effects.Receive():
-                return self._wire.receive(effect.limit)
-            case effects.StartTLS():
-                return self._wire.start_tls(effect)
-            case effects.CloseSocket():
-                self._wire.close()
-            case _:
-                raise TypeError(f"{effect!r} is no effect that a transport knows")
-        return None
-
-    # The session.
+        return run_flow(self._wire, flow, latest)
 
     def attach(self, core: SessionCore) -> None:
         """From now on the socket serves this session."""
@@ -124,84 +85,45 @@ class Driver:
         self._machine = machine = core.machine
         logger.debug("session %s: started", machine.process_id)
 
+    # What is done with a session.
+
     def perform(self, request: Request[R], lease: Lease | None = None) -> R:
         """Hand a request to the machine and see to it that its outcome comes."""
-        self.start(request, lease)
+        machine = self._expect_machine()
         try:
+            self._ride(machine, request, None, partial(machine.submit, request, lease))
             while not request.done:
-                self.wait(request)
+                request.stirred = False
+                self._ride(machine, request, None)
         except BaseException:
-            # Only an interrupt gets here. If it came while this thread was waiting, all is in order and the
-            # answer will be dropped when it comes; if not, `_drive` has closed the session.
             self.leave(request)
             raise
         return request.result()
 
     def start(self, request: Request[object], lease: Lease | None = None) -> None:
         """Hand a request to the machine."""
-        machine = self._expect_machine()
-        with self._lock:
-            machine.submit(request, lease)
-            self._exchange(machine, reading=False)
-        self._report(machine)
+        self.act(partial(self._expect_machine().submit, request, lease))
 
     def wait(self, waitable: Waitable, timeout: float | None = None) -> None:
         """Drive, or wait as a passenger, until there is news of it; or for ``timeout`` seconds."""
         machine = self._expect_machine()
-        until = None if timeout is None else time.monotonic() + timeout
-        while not _has_news(waitable):
-            if until is not None and time.monotonic() >= until:
-                return
-            self._ride(machine, waitable, until)
+        if not _has_news(waitable):
+            self._ride(machine, waitable, None if timeout is None else time.monotonic() + timeout)
         waitable.stirred = False
 
     def look(self) -> None:
         """Read what has come, without waiting for anything; unless another thread does so anyway."""
         machine = self._expect_machine()
-        with self._lock:
-            if self._driving is None:
-                self._exchange(machine)
-        self._report(machine)
+        self._do(machine, lambda: self._exchange(machine, reading=self._at_wheel is None))
 
     def leave(self, request: Request[object]) -> None:
         """The caller waits for the request no more."""
-        machine = self._expect_machine()
-        with self._lock:
-            machine.abandon(request)
-            self._exchange(machine, reading=False)
-            self._hand_over()
-        self._cancel_if_wanted(machine)
-        self._report(machine)
+        self.act(partial(self._expect_machine().abandon, request))
 
     def act(self, action: Callable[[], R]) -> R:
         """Do something to the machine, and write what it then has to say."""
         machine = self._expect_machine()
-        try:
-            with self._lock:
-                try:
-                    return action()
-                finally:
-                    self._exchange(machine, reading=False)
-        finally:
-            self._cancel_if_wanted(machine)
-            self._report(machine)
-
-    def _cancel_if_wanted(self, machine: RequestMachine) -> None:
-        with self._lock:
-            wanted = machine.take_cancel()
-        if wanted:
-            self._carry_cancel(machine)
-
-    def _carry_cancel(self, machine: RequestMachine) -> None:
-        try:
-            deadline = time.monotonic() + machine.cancel_timeout
-            Driver().run(cancel(self._expect_core().established, deadline=deadline))
-        except (OSError, Error) as error:
-            logger.warning("session %s: a cancel request failed: %s", machine.process_id, error)
-        finally:
-            with self._lock:
-                machine.cancel_delivered()
-                self._exchange(machine, reading=False)
+        return self._do(machine, partial(self._act, machine, action))
 
     def _expect_core(self) -> SessionCore:
         if self._core is None:
@@ -215,120 +137,179 @@ class Driver:
             raise RuntimeError("the session belongs to the process that was forked; open another one")
         return self._machine
 
-    def _ride(self, machine: RequestMachine, waitable: Waitable, until: float | None) -> None:
-        with self._lock:
-            if _has_news(waitable):
-                return
-            waiting = None
-            times = _times(machine, until)
-            if self._driving is not None:
-                waiting = threading.Lock()
-                waiting.acquire()
-                waitable.waiter = waiting
-                self._passengers.append(waitable)
-            else:
-                self._driving = threading.get_ident()
-                try:
-                    self._drive(machine, waitable, until)
-                finally:
-                    self._driving = None
-                    self._hand_over()
-        if waiting is not None:
-            self._wait_as_passenger(machine, waitable, waiting, times)
-        self._cancel_if_wanted(machine)
-        self._report(machine)
+    # Waiting.
 
-    def _wait_as_passenger(
-        self, machine: RequestMachine, waitable: Waitable, waiting: threading.Lock, times: list[float]
+    def _ride(
+        self, machine: RequestMachine, waitable: Waitable, until: float | None, submit: Action | None = None
     ) -> None:
+        """Wait, at the wheel or as a passenger, until there is news."""
+        seat: _Seat | None = None
         try:
-            waiting.acquire(timeout=max(0.0, min(times) - time.monotonic()) if times else -1)
-        finally:
-            with self._lock:
-                if waitable.waiter is waiting:
-                    # Nobody came; the driver waits for the socket, and may know nothing of this deadline.
-                    waitable.waiter = None
-                    self._passengers.remove(waitable)
-                    machine.tick()
-                    self._exchange(machine, reading=False)
-                elif not _has_news(waitable):
-                    # It was this thread's turn to drive; should it not come to that, another must.
-                    self._hand_over()
+            while True:
+                turn = partial(self._turn, machine, waitable, until, seat, submit)
+                with self._lock: seat = self._safely(machine, turn)  # fmt: skip  # noqa: E701
+                submit = None
+                if seat is None:
+                    self._run_errands(machine)
+                    if _has_news(waitable) or (until is not None and time.monotonic() >= until):
+                        return
+                elif seat.woken is None:
+                    self._wire.wait(_from_now(seat.until))
+                else:
+                    seat.woken.acquire(timeout=-1 if (seconds := _from_now(seat.until)) is None else seconds)
+        except BaseException:
+            self._do(machine, partial(self._get_up, machine, waitable, seat))
+            raise
+
+    def _turn(
+        self,
+        machine: RequestMachine,
+        waitable: Waitable,
+        until: float | None,
+        seat: _Seat | None,
+        submit: Action | None,
+    ) -> _Seat | None:
+        """Do what can be done without waiting; returns where to wait, or None if there is no need to."""
+        at_wheel = self._at_wheel == get_ident()
+        if seat is not None and seat.woken is not None:
+            self._passengers.remove(waitable, seat.woken)
+        if submit is not None:
+            submit()
+        self._exchange(machine, reading=at_wheel)
+        due = machine.next_deadline()
+        if due is not None and due <= time.monotonic():
+            # What has come counts before what is late: nobody may have looked for a while.
+            machine.tick()
+            self._exchange(machine)
+            due = machine.next_deadline()
+        if machine.failure is not None and not _has_news(waitable):
+            give_outcome(machine, waitable)
+        if (
+            _has_news(waitable)
+            or self._has_errands(machine)
+            or (until is not None and until <= time.monotonic())
+        ):
+            if at_wheel:
+                self._at_wheel = None
+            self._hand_over()
+            return None
+        if until is None or (due is not None and due < until):
+            until = due
+        if at_wheel or self._at_wheel is None:
+            self._at_wheel = get_ident()
+            return _Seat(None, until)
+        return _Seat(self._passengers.add(waitable), until)
+
+    def _get_up(self, machine: RequestMachine, waitable: Waitable, seat: _Seat | None) -> None:
+        """This thread waits no more, and did not come to its turn."""
+        if seat is not None and seat.woken is not None:
+            self._passengers.remove(waitable, seat.woken)
+        if self._at_wheel == get_ident():
+            self._at_wheel = None
+        self._exchange(machine)
+        self._hand_over()
 
     def _hand_over(self) -> None:
         """Let the next passenger take the wheel."""
-        while self._driving is None and self._passengers:
-            passenger = self._passengers.popleft()
-            if passenger.waiter is not None:
-                _wake(passenger)
-                return
+        if self._passengers and self._at_wheel is None:
+            self._passengers.wake_one()
 
-    def _drive(self, machine: RequestMachine, waitable: Waitable, until: float | None) -> None:
-        in_order = False
+    # Under the lock. It is taken on one line with what is done then: those who trace lines, and may raise at
+    # each of them, would else find one at the end of the block, at which the lock is still held.
+
+    def _do(self, machine: RequestMachine, action: Callable[[], R]) -> R:
+        """Do something under the lock, and then what must not be done there."""
         try:
-            while not (_has_news(waitable) or machine.reports.callbacks or machine.remarks):
-                now = time.monotonic()
-                if until is not None and now >= until:
-                    return
-                times = _times(machine, until)
-                self._wire.watch()
-                in_order = True
-                self._lock.release()
-                try:
-                    self._wire.wait(max(0.0, min(times) - now) if times else None)
-                finally:
-                    self._lock.acquire()
-                in_order = False
-                # What has come counts before what is late: nobody may have looked for a while.
-                self._exchange(machine)
-                machine.tick()
-                self._exchange(machine, reading=False)
-                if machine.take_cancel():
-                    in_order = True
-                    self._lock.release()
-                    try:
-                        self._carry_cancel(machine)
-                    finally:
-                        self._lock.acquire()
-                    in_order = False
+            with self._lock: return self._safely(machine, action)  # fmt: skip  # noqa: E701
+        finally:
+            self._run_errands(machine)
+
+    def _safely(self, machine: RequestMachine, action: Callable[[], R]) -> R:
+        """Do something; if that is interrupted, nobody knows what it has left, and the session ends."""
+        try:
+            if self._cut_off is not None:
+                machine.fail(ConnectionLost(self._cut_off))
+            return action()
+        except Error:
+            raise
         except BaseException:
-            if not in_order:
-                machine.connection_lost(None)
-                self._wire.close()
+            if self._at_wheel == get_ident():
+                self._at_wheel = None
+            break_off(machine, self._passengers.waitables)
+            self._passengers.wake_all()
+            self._end_wire()
             raise
 
-    def _exchange(self, machine: RequestMachine, *, reading: bool = True) -> None:
+    def _act(self, machine: RequestMachine, action: Callable[[], R]) -> R:
+        try:
+            result = action()
+        except Error:
+            self._exchange(machine)
+            raise
+        self._exchange(machine)
+        return result
+
+    def _exchange(self, machine: RequestMachine, *, reading: bool = False) -> None:
         """Move bytes both ways as far as the socket goes, and wake those who got their outcome."""
+        wire = self._wire
         try:
             if (
                 reading
+                and machine.failure is None
                 and not machine.reading_paused
-                and self._wire.is_open
-                and (data := self._wire.read_some(CHUNK)) is not None
+                and (data := wire.read_some()) is not None
             ):
                 machine.receive_data(data)
-            while self._wire.is_open and (self._wire.outgoing or self._take_outgoing(machine)):
-                self._wire.write_some()
-                if self._wire.outgoing:
-                    break
+            if not reading or wire.outgoing or machine.wants_to_send:
+                self._write(machine)
         except OSError as error:
             self._hear_out(machine)
             machine.connection_lost(error)
-        if machine.failure is not None and self._wire.is_open:
+        if machine.failure is not None and wire.is_open:
             logger.info("session %s: ended: %s", machine.process_id, machine.failure)
             self._end_wire()
-        self._wire.reading_paused = machine.reading_paused
-        self._wire.watch()
+        wire.watch(reading_paused=machine.reading_paused)
         for stirred in machine.take_stirred():
-            if stirred.waiter is not None:
-                _wake(stirred)
+            self._passengers.wake(stirred)
+        if machine.take_cancel():
+            self._cancel_wanted = True
 
-    def _report(self, machine: RequestMachine) -> None:
-        """Call handlers, while this thread holds nothing that they may need: they may use the session."""
-        while machine.reports.callbacks or machine.remarks:
-            with self._lock:
-                callbacks = machine.take_callbacks()
-                remarks, machine.remarks = machine.remarks, []
+    def _write(self, machine: RequestMachine) -> None:
+        wire = self._wire
+        while wire.is_open:
+            if not wire.outgoing:
+                wire.outgoing = machine.data_to_send()
+            if not wire.outgoing:
+                return
+            wire.write_some()
+            if wire.outgoing or not machine.wants_to_send:
+                return
+
+    def _hear_out(self, machine: RequestMachine) -> None:
+        """Writing has failed; what the server said before it hung up tells why."""
+        with contextlib.suppress(OSError):
+            while data := self._wire.read_some():
+                machine.receive_data(data)
+
+    def _end_wire(self) -> None:
+        # A socket is not closed under a thread that waits for it, which might never wake up again.
+        if self._at_wheel in (None, get_ident()):
+            self._wire.close()
+        else:
+            self._wire.shut_down()
+
+    # What must not be done under the lock.
+
+    def _has_errands(self, machine: RequestMachine) -> bool:
+        return self._cancel_wanted or bool(machine.reports.callbacks or machine.remarks)
+
+    def _run_errands(self, machine: RequestMachine) -> None:
+        while self._has_errands(machine):
+            take = partial(self._take_errands, machine)
+            with self._lock: cancel_wanted, callbacks, remarks = self._safely(machine, take)  # fmt: skip  # noqa: E701
+            if cancel_wanted:
+                self._carry_cancel(machine)
+            # This thread holds nothing now that handlers may need: they may use the session.
             for handler, argument in callbacks:
                 try:
                     handler(argument)
@@ -337,22 +318,19 @@ class Driver:
             for remark in remarks:
                 logger.warning("session %s: %s", machine.process_id, remark)
 
-    def _hear_out(self, machine: RequestMachine) -> None:
-        """Writing has failed; what the server said before it hung up tells why."""
-        with contextlib.suppress(OSError):
-            while self._wire.is_open and (data := self._wire.read_some(CHUNK)):
-                machine.receive_data(data)
+    def _take_errands(self, machine: RequestMachine) -> tuple[bool, list[Callback], list[str]]:
+        cancel_wanted, self._cancel_wanted = self._cancel_wanted, False
+        remarks, machine.remarks = machine.remarks, []
+        return cancel_wanted, machine.take_callbacks(), remarks
 
-    def _end_wire(self) -> None:
-        # A socket is not closed under a thread that waits for it, which might never wake up again.
-        if self._driving in (None, threading.get_ident()):
-            self._wire.close()
-        else:
-            self._wire.shut_down()
-
-    def _take_outgoing(self, machine: RequestMachine) -> bool:
-        self._wire.outgoing = memoryview(machine.data_to_send())
-        return len(self._wire.outgoing) > 0
+    def _carry_cancel(self, machine: RequestMachine) -> None:
+        try:
+            deadline = time.monotonic() + machine.cancel_timeout
+            run_flow(Wire(), cancel(self._expect_core().established, deadline=deadline))
+        except (OSError, Error) as error:
+            logger.warning("session %s: a cancel request failed: %s", machine.process_id, error)
+        finally:
+            self.act(machine.cancel_delivered)
 
     # The end.
 
@@ -361,19 +339,20 @@ class Driver:
         self._wire.latest = 0.0
         self._wire.shut_down()
 
+    def cut_off(self, reason: str) -> None:
+        """End the session soon; this may be said by a finalizer, in the midst of anything."""
+        if self._process == os.getpid():
+            self._cut_off = reason
+            self._wire.shut_down()
+
     def abort(self) -> None:
         """Close the socket at once, without a word to the server."""
-        if self._process != os.getpid():
-            # The parent goes on using the connection; this process only lets go of its copy.
+        machine = self._machine
+        if machine is None or self._process != os.getpid():
+            # In a process that was forked: the parent goes on using the connection, and its copy is let go.
             self._wire.close()
-            return
-        with self._lock:
-            if self._machine is not None:
-                self._machine.connection_lost(None)
-                self._exchange(self._machine, reading=False)
-            self._end_wire()
-        if self._machine is not None:
-            self._report(self._machine)
+        else:
+            self.act(partial(machine.connection_lost, None))
 
     def close(self, timeout: float) -> None:
         """Let pending requests finish, say goodbye, and close, all within ``timeout`` seconds."""
@@ -389,12 +368,6 @@ def _has_news(waitable: Waitable) -> bool:
     return waitable.stirred or waitable.done
 
 
-def _times(machine: RequestMachine, until: float | None) -> list[float]:
-    """When to stop waiting for the socket, whatever comes."""
-    return [each for each in (machine.next_deadline(), until) if each is not None]
-
-
-def _wake(waitable: Waitable) -> None:
-    """Let the thread go on that waits for this as a passenger."""
-    waiting, waitable.waiter = cast("threading.Lock", waitable.waiter), None
-    waiting.release()
+def _from_now(when: float | None) -> float | None:
+    """In how many seconds it is that time."""
+    return None if when is None else max(0.0, when - time.monotonic())

@@ -30,7 +30,11 @@ class Session(BlockingSession):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.close()
+        try:
+            self.close()
+        except BaseException:
+            self.terminate()
+            raise
 
     def close(self, timeout: float = 5) -> None:
         """Let pending requests finish, say goodbye and close, within ``timeout`` seconds.
@@ -75,6 +79,10 @@ def connect(
     driver = Driver()
     flow = establish(dsn, parameters, driver.clock, types, timeout)
     del dsn, parameters  # with their secrets, which the traceback of an error could show
-    core = driver.run(flow)
-    driver.attach(core)
-    return Session(driver, core)
+    try:
+        core = driver.run(flow)
+        driver.attach(core)
+        return Session(driver, core)
+    except BaseException:
+        driver.abort()
+        raise

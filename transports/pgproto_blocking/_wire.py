@@ -17,14 +17,14 @@ from typing import Any, Final, TypeVar, cast
 from pgproto import _effects as effects
 from pgproto.errors import ConfigError, RemoteProtocolError
 
-__all__ = ["CHUNK", "Wire"]
+__all__ = ["Wire"]
 
 T = TypeVar("T")
 
 _READ: Final = selectors.EVENT_READ
 _WRITE: Final = selectors.EVENT_WRITE
-CHUNK: Final = 256 * 1024
-"""How many bytes are read at a time."""
+_LITTLE: Final = 16 * 1024
+_MUCH: Final = 256 * 1024
 
 
 class Wire:
@@ -34,10 +34,10 @@ class Wire:
         self._socket: socket.socket | None = None
         self._selector: selectors.BaseSelector | None = None
         self._watched = _READ
-        self.outgoing = memoryview(b"")
+        self._room = _LITTLE
+        """How many bytes are read at a time: few, unless so many came the last time."""
+        self.outgoing: bytes | memoryview = b""
         """What is still to be written."""
-        self.reading_paused = False
-        """Whether nobody wants to read, so that there is no use in waiting for what comes."""
         self.deadline: float | None = None
         """When opening, sending and receiving give up, by the monotonic clock."""
         self.latest = math.inf
@@ -53,14 +53,14 @@ class Wire:
 
     def open(self, effect: effects.OpenSocket) -> None:
         address = effect.address
+        # Whoever is interrupted finds the socket where `close` looks for it, as soon as there is one.
         if isinstance(address, effects.UnixAddress):
-            opened = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            self._socket = opened = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             target: Any = "\0" + address.path[1:] if address.path.startswith("@") else address.path
         else:
             found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
             family, kind, protocol, _, target = found[0]
-            opened = socket.socket(family, kind, protocol)
-        self._socket = opened
+            self._socket = opened = socket.socket(family, kind, protocol)
         opened.settimeout(self._remaining())
         opened.connect(target)
         self._begin(opened)
@@ -70,10 +70,14 @@ class Wire:
 
     def open_stream(self, effect: effects.OpenStream) -> None:
         """Use the socket that the application has connected."""
-        opened = self._in_time(
-            lambda: effect.open(effect.host, effect.port), "open_socket took too long", _close_if_possible
-        )
+
+        def make() -> Any:
+            return effect.open(effect.host, effect.port)
+
+        self._socket = self._in_time(make, "open_socket took too long", _close_if_possible)
+        opened: object = self._socket
         if not isinstance(opened, socket.socket):
+            self._socket = None
             raise ConfigError(
                 f"open_socket returned an object of type {type(opened).__name__}; "
                 f"in a blocking session it must be a connected socket.socket"
@@ -81,7 +85,6 @@ class Wire:
         self._begin(opened)
 
     def _begin(self, opened: socket.socket) -> None:
-        self._socket = opened
         opened.setblocking(False)
         self._selector_for(opened)
 
@@ -104,10 +107,10 @@ class Wire:
             try:
                 secured.do_handshake()
             except ssl.SSLWantReadError:
-                self.wait(self._remaining())
+                self._wait_in_time()
             except ssl.SSLWantWriteError:
                 self._read_wants_write = True
-                self.wait(self._remaining())
+                self._wait_in_time()
             else:
                 return describe(secured)
             finally:
@@ -128,37 +131,43 @@ class Wire:
         return self._socket
 
     def send(self, data: bytes) -> None:
-        self.outgoing = memoryview(data)
+        self.outgoing = data
         while True:
             self.write_some()
             if not self.outgoing:
                 return
-            self.wait(self._remaining())
+            self._wait_in_time()
 
     def receive(self, limit: int | None) -> bytes:
         while True:
-            data = self.read_some(limit or CHUNK)
+            data = self.read_some(limit)
             if data is not None:
                 return data
-            self.wait(self._remaining())
+            self._wait_in_time()
+
+    def _wait_in_time(self) -> None:
+        self.watch()
+        self.wait(self._remaining())
 
     def write_some(self) -> None:
         """Write what the socket takes of what is to be written."""
         opened = self.expect()
         self._write_wants_read = False
         try:
-            while self.outgoing:
-                self.outgoing = self.outgoing[opened.send(self.outgoing) :]
+            while data := self.outgoing:
+                sent = opened.send(data)
+                self.outgoing = b"" if sent == len(data) else memoryview(data)[sent:]
         except (BlockingIOError, ssl.SSLWantWriteError):
             return
         except ssl.SSLWantReadError:
             self._write_wants_read = True
 
-    def read_some(self, limit: int) -> bytes | None:
+    def read_some(self, limit: int | None = None) -> bytes | None:
         """What has arrived, at most ``limit`` bytes; ``b""`` at the end, None if there is nothing yet."""
         self._read_wants_write = False
+        room = self._room if limit is None else limit
         try:
-            return self.expect().recv(limit)
+            data = self.expect().recv(room)
         except (BlockingIOError, ssl.SSLWantReadError):
             return None
         except ssl.SSLWantWriteError:
@@ -169,15 +178,21 @@ class Wire:
             if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
                 return b""
             raise
+        self._room = _MUCH if len(data) == room else _LITTLE
+        return data
 
-    def watch(self) -> None:
-        """Tell the selector what is wanted of the socket; it takes effect on a thread that waits already."""
-        wants_write = self._read_wants_write or (len(self.outgoing) > 0 and not self._write_wants_read)
-        wanted = 0 if self.reading_paused and not self._write_wants_read else _READ
-        if wants_write:
+    def watch(self, *, reading_paused: bool = False) -> None:
+        """Tell the selector what is wanted of the socket; it takes effect on a thread that waits already.
+
+        When reading is paused, nobody wants what comes, so that there is no use in waiting for it.
+        """
+        wanted = 0 if reading_paused and not self._write_wants_read else _READ
+        if self._read_wants_write or (self.outgoing and not self._write_wants_read):
             wanted |= _WRITE
+        if wanted == self._watched:
+            return
         watched, selector, opened = self._watched, self._selector, self._socket
-        if wanted == watched or selector is None or opened is None:
+        if selector is None or opened is None:
             return
         if not wanted:
             selector.unregister(opened)
@@ -189,9 +204,9 @@ class Wire:
 
     def wait(self, timeout: float | None) -> None:
         """Wait until the socket can do what is wanted of it, for at most ``timeout`` seconds."""
-        self.watch()
-        if self._selector is not None:
-            self._selector.select(timeout)
+        selector = self._selector
+        if selector is not None:
+            selector.select(timeout)
 
     def shut_down(self) -> None:
         """End the connection, so that a thread that waits for it wakes up and closes it."""
@@ -200,13 +215,13 @@ class Wire:
                 self._socket.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        opened, self._socket = self._socket, None
-        selector, self._selector = self._selector, None
-        self.outgoing = memoryview(b"")
-        if selector is not None:
-            selector.close()
-        if opened is not None:
-            opened.close()
+        """Close the socket; whoever is interrupted in here has to come again."""
+        self.outgoing = b""
+        if self._selector is not None:
+            self._selector.close()
+        if self._socket is not None:
+            self._socket.close()
+        self._selector = self._socket = None
 
     def resolve(self, host: str, port: int) -> list[Any]:
         """The addresses of a host name, as `socket.getaddrinfo` has them."""
@@ -233,19 +248,19 @@ class Wire:
             elif discard is not None:
                 discard(result)
 
-        thread = threading.Thread(
-            target=copy_context().run, args=(attempt,), name="pgproto-open", daemon=True
-        )
-        thread.start()
         try:
+            thread = threading.Thread(
+                target=copy_context().run, args=(attempt,), name="pgproto-open", daemon=True
+            )
+            thread.start()
             thread.join(remaining)
+            if outcome.cancel():
+                raise TimeoutError(late)
+            return outcome.result()
         except BaseException:
             if not outcome.cancel() and discard is not None and outcome.exception() is None:
                 discard(outcome.result())
             raise
-        if outcome.cancel():
-            raise TimeoutError(late)
-        return outcome.result()
 
     def _remaining(self) -> float | None:
         deadline = self.latest if self.deadline is None else min(self.deadline, self.latest)

@@ -1,0 +1,61 @@
+"""The threads that wait while another one is at the wheel."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+
+from pgproto._session import Waitable
+
+__all__ = ["Passengers"]
+
+
+class Passengers:
+    """Who waits for what, in the order in which they came; each has a lock that is released to wake them."""
+
+    __slots__ = ("_waiting",)
+
+    def __init__(self) -> None:
+        # Several may wait for the same, such as writers of one COPY.
+        self._waiting: dict[Waitable, list[threading.Lock]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._waiting)
+
+    @property
+    def waitables(self) -> Iterable[Waitable]:
+        """What they wait for."""
+        return self._waiting
+
+    def add(self, waitable: Waitable) -> threading.Lock:
+        """Somebody takes a seat; returns what to acquire in order to wait."""
+        woken = threading.Lock()
+        woken.acquire()
+        self._waiting.setdefault(waitable, []).append(woken)
+        return woken
+
+    def remove(self, waitable: Waitable, woken: threading.Lock) -> None:
+        """They wait no more, whether they have been woken or not."""
+        locks = self._waiting.get(waitable, [])
+        if woken in locks:
+            locks.remove(woken)
+            if not locks:
+                del self._waiting[waitable]
+
+    def wake(self, waitable: Waitable) -> None:
+        """There is news of it."""
+        for woken in self._waiting.pop(waitable, ()):
+            woken.release()
+
+    def wake_one(self) -> None:
+        """Wake the one who has waited the longest, if there is one."""
+        for waitable, locks in self._waiting.items():
+            woken = locks[0]
+            self.remove(waitable, woken)
+            woken.release()
+            return
+
+    def wake_all(self) -> None:
+        """Wake everybody."""
+        for waitable in list(self._waiting):
+            self.wake(waitable)
