@@ -38,9 +38,9 @@ A test carries out the same effects from a list.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
 from typing import Any, Generic, TypeAlias, TypeVar
 
+from pgproto._dataclasses import dataclass
 from pgproto.messages import Message
 
 __all__ = [

@@ -11,14 +11,16 @@ import unicodedata
 from collections.abc import Mapping
 from typing import ClassVar
 
+from pgproto._patterns import pattern
+
 __all__ = ["CLASS_OF_SQLSTATE", "Error", "PostgresError", "postgres_error_class", "printable"]
 
 _LINE_WIDTH = 60
 """How many characters of a query line `str(exc)` shows around the error position (as psql does)."""
 
-_SURROGATE = re.compile("[\ud800-\udfff]")
-_POSITION = re.compile(r"[0-9]{1,10}", re.ASCII)
-_LINE_BREAK = re.compile(r"\r\n|\r|\n")
+_SURROGATE = pattern("[\ud800-\udfff]")
+_POSITION = pattern(r"[0-9]{1,10}", re.ASCII)
+_LINE_BREAK = pattern(r"\r\n|\r|\n")
 
 
 class Error(Exception):

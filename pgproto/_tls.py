@@ -7,9 +7,9 @@ decides anything; what to verify is decided where `TLSSettings` are made.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
+from pgproto._dataclasses import dataclass
 from pgproto._effects import TLSInfo
 from pgproto._secret import Secret
 from pgproto.errors import ConfigError

@@ -19,10 +19,8 @@ PostgreSQL documentation: "Start-up", "SASL Authentication".
 from __future__ import annotations
 
 import hashlib
-import re
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from pgproto import messages
@@ -37,6 +35,7 @@ from pgproto._auth._policy import (
 )
 from pgproto._auth._saslprep import password_bytes
 from pgproto._auth._scram import NONCE_SIZE, SCRAM, SCRAM_PLUS, ScramExchange
+from pgproto._dataclasses import dataclass
 from pgproto._effects import (
     AskPassword,
     DeriveKey,
@@ -46,6 +45,7 @@ from pgproto._effects import (
     RunInThread,
     SendMessage,
 )
+from pgproto._patterns import pattern
 from pgproto._secret import Secret
 from pgproto.errors import AuthenticationError, ConfigError, Error, PostgresError, RemoteProtocolError
 from pgproto.messages import Authentication, Message
@@ -54,7 +54,7 @@ __all__ = ["AuthenticationOutcome", "authenticate"]
 
 OAUTHBEARER: Final = "OAUTHBEARER"
 
-_BEARER_TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/-]+=*")
+_BEARER_TOKEN: Final = pattern(r"[A-Za-z0-9._~+/-]+=*")
 
 _MAX_GSS_ROUNDS: Final = 32
 

@@ -24,10 +24,10 @@ PostgreSQL documentation: "Database Connection Control Functions", `require_auth
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final, Literal, Protocol, TypeAlias
 
 from pgproto._auth._scram_keys import ScramKeys
+from pgproto._dataclasses import dataclass
 from pgproto._secret import Secret
 from pgproto.errors import AuthenticationError, ConfigError
 

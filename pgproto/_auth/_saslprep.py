@@ -9,18 +9,18 @@ the Unicode of 2002 only.
 
 from __future__ import annotations
 
-import re
 import stringprep
 import unicodedata
 from collections.abc import Callable
 from typing import Final
 
+from pgproto._patterns import pattern
 from pgproto._secret import Secret
 from pgproto.errors import ConfigError
 
 __all__ = ["password_bytes", "saslprep"]
 
-_SURROGATE: Final = re.compile("[\ud800-\udc7f\udd00-\udfff]")
+_SURROGATE: Final = pattern("[\ud800-\udc7f\udd00-\udfff]")
 """Those that are not bytes in disguise, which is what U+DC80 to U+DCFF are."""
 
 _PROHIBITED: Final[tuple[Callable[[str], bool], ...]] = (

@@ -25,7 +25,6 @@ bound, and one for the salt, which nothing can move: below them the arithmetic i
 
 from __future__ import annotations
 
-import re
 from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
 from collections.abc import Callable
@@ -34,6 +33,7 @@ from typing import Final, Protocol, cast
 
 from pgproto._auth._saslprep import password_bytes, saslprep
 from pgproto._auth._scram_keys import KeyClient, ScramKeys, derive_keys
+from pgproto._patterns import pattern
 from pgproto._secret import Secret
 from pgproto.errors import AuthenticationError
 
@@ -51,12 +51,12 @@ MAX_NONCE_LENGTH: Final = 1024
 MAX_SALT_LENGTH: Final = 1024
 """In characters of base64."""
 
-_SERVER_FIRST: Final = re.compile(rb"r=([^,]*),s=([^,]*),i=([^,]*)")
-_NONCE: Final = re.compile(rb"[\x21-\x2b\x2d-\x7e]+")
-_ITERATIONS: Final = re.compile(rb"[0-9]{1,7}")
-_SERVER_FINAL: Final = re.compile(rb"v=([A-Za-z0-9+/]{43}=)")
+_SERVER_FIRST: Final = pattern(rb"r=([^,]*),s=([^,]*),i=([^,]*)")
+_NONCE: Final = pattern(rb"[\x21-\x2b\x2d-\x7e]+")
+_ITERATIONS: Final = pattern(rb"[0-9]{1,7}")
+_SERVER_FINAL: Final = pattern(rb"v=([A-Za-z0-9+/]{43}=)")
 """SHA-256 has 32 bytes."""
-_SERVER_ERROR: Final = re.compile(rb"e=([ -~]{1,200})")
+_SERVER_ERROR: Final = pattern(rb"e=([ -~]{1,200})")
 
 _USERNAME: Final = "*"
 """PostgreSQL takes the user from StartupMessage and ignores this one, which may not be empty in scramp."""

@@ -11,9 +11,9 @@ from __future__ import annotations
 import hashlib
 from base64 import b64decode, b64encode
 from collections.abc import Callable
-from dataclasses import dataclass
 from hmac import compare_digest, digest
 
+from pgproto._dataclasses import dataclass
 from pgproto._secret import Secret
 from pgproto.errors import AuthenticationError
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final, Literal, TypeAlias
 
 from pgproto._auth import DEFAULT_SCRAM_MAX_ITERATIONS, DEFAULT_SCRAM_MIN_ITERATIONS, AllowedMethods
 from pgproto._config._hosts import HostSpec
+from pgproto._dataclasses import dataclass
 from pgproto._effects import KeepAlive
 from pgproto._secret import Secret
 

@@ -9,6 +9,7 @@ import re
 
 from pgproto._config._keywords import KEYWORDS, LIBPQ_KEYWORDS, describe_unknown
 from pgproto._config._uri import is_uri, parse_uri
+from pgproto._patterns import pattern
 from pgproto.errors import ConfigError
 
 __all__ = ["parse_connection_string", "parse_dsn"]
@@ -16,13 +17,13 @@ __all__ = ["parse_connection_string", "parse_dsn"]
 _SPACE = " \t\n\v\f\r"
 """What the C library's isspace() takes for one."""
 
-_NAME = re.compile(rf"([^={_SPACE}]*)[{_SPACE}]*(?P<equals>=?)[{_SPACE}]*")
-_VALUE = re.compile(
+_NAME = pattern(rf"([^={_SPACE}]*)[{_SPACE}]*(?P<equals>=?)[{_SPACE}]*")
+_VALUE = pattern(
     rf"(?:'(?P<quoted>(?:\\.|[^'\\])*)'|(?P<bare>(?!')(?:\\.|\\\Z|[^\\{_SPACE}])*))[{_SPACE}]*", re.DOTALL
 )
-_BACKSLASH = re.compile(r"\\(.|\Z)", re.DOTALL)
-_PLAIN = re.compile(r"[a-z_]{1,40}")
-_NOT_UTF8 = re.compile("[\ud800-\udc7f\udd00-\udfff]")
+_BACKSLASH = pattern(r"\\(.|\Z)", re.DOTALL)
+_PLAIN = pattern(r"[a-z_]{1,40}")
+_NOT_UTF8 = pattern("[\ud800-\udc7f\udd00-\udfff]")
 """Surrogates, without those that stand for a byte that is not UTF-8."""
 
 _QUOTE_SECRETS = " behind a password; one with spaces needs quotes around it, and \\' for a quote in it"

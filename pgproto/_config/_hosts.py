@@ -5,10 +5,9 @@ PostgreSQL documentation: "Specifying Multiple Hosts".
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
-
 from pgproto._config._values import Values
+from pgproto._dataclasses import dataclass
+from pgproto._patterns import pattern
 from pgproto._secret import Secret
 from pgproto.errors import ConfigError
 
@@ -19,7 +18,7 @@ DEFAULT_PORT = 5432
 _DEFAULT_SOCKET_DIRECTORIES = ("/var/run/postgresql", "/tmp")
 """Where servers listen if nobody says otherwise: on Linux distributions, and as PostgreSQL itself has it."""
 
-_PORT = re.compile(r"[ \t\n\v\f\r]*\+?0*([0-9]{1,5})[ \t\n\v\f\r]*")
+_PORT = pattern(r"[ \t\n\v\f\r]*\+?0*([0-9]{1,5})[ \t\n\v\f\r]*")
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,9 @@ PostgreSQL 18 documentation: "Parameter Key Words" and "Environment Variables" o
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from pgproto._dataclasses import dataclass
+from pgproto._patterns import pattern
 
 __all__ = ["ARGUMENTS", "DSN_KEYWORDS", "KEYWORDS", "LIBPQ_KEYWORDS", "Keyword", "describe_unknown"]
 
@@ -125,7 +127,7 @@ _ELSEWHERE = {
 }
 """What other drivers, and people in a hurry, call the same things."""
 
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,62}", re.ASCII)
+_NAME = pattern(r"[A-Za-z_][A-Za-z0-9_.-]{0,62}", re.ASCII)
 
 
 def describe_unknown(name: str, known: frozenset[str]) -> str:

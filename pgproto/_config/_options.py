@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 
+from pgproto._patterns import pattern
 from pgproto.errors import ConfigError
 
 __all__ = ["check_options", "is_utf8", "read_boolean"]
 
-_WORD = re.compile(r"(?:\\.|[^\\ \t\n\v\f\r])+", re.DOTALL)
-_BACKSLASH = re.compile(r"\\(.)", re.DOTALL)
+_WORD = pattern(r"(?:\\.|[^\\ \t\n\v\f\r])+", re.DOTALL)
+_BACKSLASH = pattern(r"\\(.)", re.DOTALL)
 
 
 def is_utf8(encoding: str) -> bool:

@@ -6,16 +6,17 @@ PostgreSQL documentation: "The Password File".
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
+from pgproto._dataclasses import dataclass
+from pgproto._patterns import pattern
 from pgproto._secret import Secret
 
 __all__ = ["PasswordFile"]
 
-_FIELD = re.compile(r"((?:\\.|[^\\:])*):", re.DOTALL)
+_FIELD = pattern(r"((?:\\.|[^\\:])*):", re.DOTALL)
 """One field and the colon behind it; a backslash takes away the meaning of a colon or backslash."""
-_PASSWORD = re.compile(r"(?:\\.|[^\\:]|\\\Z)*", re.DOTALL)
-_BACKSLASH = re.compile(r"\\(.)", re.DOTALL)
+_PASSWORD = pattern(r"(?:\\.|[^\\:]|\\\Z)*", re.DOTALL)
+_BACKSLASH = pattern(r"\\(.)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,12 @@ PostgreSQL documentation: "Environment Variables", "The Connection Service File"
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from pgproto._config._dsn import parse_connection_string
 from pgproto._config._keywords import ARGUMENTS, DSN_KEYWORDS, KEYWORDS, describe_unknown
 from pgproto._config._servicefile import read_service
 from pgproto._config._values import Values
+from pgproto._dataclasses import dataclass
 from pgproto._effects import FileContents, Flow, ReadFile
 from pgproto.errors import ConfigError
 

@@ -7,18 +7,17 @@ value.
 
 from __future__ import annotations
 
-import re
-
 from pgproto._config._keywords import describe_unknown
+from pgproto._patterns import pattern
 from pgproto.errors import ConfigError
 
 __all__ = ["is_uri", "parse_uri"]
 
-_PREFIX = re.compile(r"postgres(?:ql)?://")
-_CREDENTIALS = re.compile(r"([^@/]*)@")
-_HOST = re.compile(r"[^:/?,]*")
-_PORT = re.compile(r":([^/?,]*)")
-_ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})?")
+_PREFIX = pattern(r"postgres(?:ql)?://")
+_CREDENTIALS = pattern(r"([^@/]*)@")
+_HOST = pattern(r"[^:/?,]*")
+_PORT = pattern(r":([^/?,]*)")
+_ESCAPE = pattern(rb"%([0-9A-Fa-f]{2})?")
 
 
 def is_uri(dsn: str) -> bool:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Mapping
 from typing import Protocol, TypeVar, runtime_checkable
 
 from pgproto._config._keywords import KEYWORDS
+from pgproto._patterns import pattern
 from pgproto._secret import Secret
 from pgproto.errors import ConfigError
 
@@ -16,10 +16,10 @@ __all__ = ["INT32_MAX", "INT32_MIN", "Values"]
 T = TypeVar("T", bound=str)
 
 _SPACE = " \t\n\v\f\r"
-_INTEGER = re.compile(rf"[{_SPACE}]*([+-]?[0-9]{{1,12}})[{_SPACE}]*")
-_DECIMAL = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?")
-_SURROGATE = re.compile("[\ud800-\udfff]")
-_NOT_A_BYTE = re.compile("[\ud800-\udc7f\udd00-\udfff]")
+_INTEGER = pattern(rf"[{_SPACE}]*([+-]?[0-9]{{1,12}})[{_SPACE}]*")
+_DECIMAL = pattern(r"[0-9]{1,9}(?:\.[0-9]{1,9})?")
+_SURROGATE = pattern("[\ud800-\udfff]")
+_NOT_A_BYTE = pattern("[\ud800-\udc7f\udd00-\udfff]")
 _LONGEST_SHOWN = 60
 
 INT32_MIN, INT32_MAX = -(2**31), 2**31 - 1

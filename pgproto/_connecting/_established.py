@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from pgproto._auth import AuthenticationOutcome
 from pgproto._config import HostSpec
+from pgproto._dataclasses import dataclass
 from pgproto._effects import Address, KeepAlive, TLSInfo
 from pgproto._short_way import ClientConnection
 from pgproto.messages import NoticeResponse

@@ -11,9 +11,9 @@ whatever the slot is doing; what is under way there is to be cancelled, and need
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
 from typing import Generic, TypeAlias, TypeVar
 
+from pgproto._dataclasses import dataclass
 from pgproto._pool._slots import Slot, Ticket
 
 __all__ = [

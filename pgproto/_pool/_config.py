@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import isfinite
 from typing import Literal, TypeAlias, get_args
 
+from pgproto._dataclasses import dataclass
 from pgproto._pool._actions import Hook
 from pgproto.errors import ConfigError
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from pgproto._dataclasses import dataclass
 from pgproto._pool._config import PoolConfig
 
 __all__ = ["CLEAN", "LOST", "Report", "forgets_settings", "reset_sql"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from pgproto._dataclasses import dataclass
 
 __all__ = ["Counters", "PoolStatus", "SessionStatus", "bucket"]
 

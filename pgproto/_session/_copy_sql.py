@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final, Literal, NamedTuple, TypeAlias
 
+from pgproto._dataclasses import dataclass
+from pgproto._patterns import pattern
 from pgproto._session._sql import end_of_comment, quote_ident
 
 __all__ = ["CopyFormat", "CopyOptions", "CopyStatement", "parse_copy"]
@@ -60,7 +62,7 @@ class _NotUnderstood(Exception):
     """The statement goes on in a way that is not expected."""
 
 
-_TOKEN: Final = re.compile(
+_TOKEN: Final = pattern(
     r"""
       (?P<space>[ \t\r\n\f\v]+|--[^\r\n]*)
     | (?P<comment>/\*)
@@ -72,7 +74,7 @@ _TOKEN: Final = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _ESCAPES: Final = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
-_ESCAPE: Final = re.compile(r"\\(?:x([0-9A-Fa-f]{1,2})|([0-7]{1,3})|(.))|''", re.DOTALL)
+_ESCAPE: Final = pattern(r"\\(?:x([0-9A-Fa-f]{1,2})|([0-7]{1,3})|(.))|''", re.DOTALL)
 _LOWER: Final = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")
 
 _FALSE: Final = frozenset({"false", "off", "0"})
@@ -126,7 +128,7 @@ def _unescaped(match: re.Match[str]) -> str:
     return "'"
 
 
-@dataclass
+@dataclass(slots=True)
 class _Found:
     """Options in the order of the statement."""
 

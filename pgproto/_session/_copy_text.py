@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from pgproto._patterns import pattern
 from pgproto._session._copy_rows import CopyColumn, check_row, explain
 from pgproto._session._copy_sql import CopyOptions
 from pgproto.errors import DataError
@@ -18,7 +19,7 @@ __all__ = ["CSVRows", "CSVWriter", "TextRows", "TextWriter"]
 
 _ESCAPES: Final = {b"\\": b"\\\\", b"\n": b"\\n", b"\r": b"\\r", b"\t": b"\\t"}
 _UNESCAPES: Final = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}
-_UNESCAPE: Final = re.compile(rb"\\(?:x([0-9A-Fa-f]{1,2})|([0-7]{1,3})|(.))", re.DOTALL)
+_UNESCAPE: Final = pattern(rb"\\(?:x([0-9A-Fa-f]{1,2})|([0-7]{1,3})|(.))", re.DOTALL)
 
 
 class _Writer:

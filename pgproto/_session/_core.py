@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 from pgproto._columns import Columns
 from pgproto._connecting import Established
+from pgproto._patterns import pattern
 from pgproto._session._batch import Batch
 from pgproto._session._copy import CopyIn, CopyOut
 from pgproto._session._cursor import Cursor
@@ -50,7 +51,7 @@ Arguments: TypeAlias = tuple[object, ...]
 Row: TypeAlias = Callable[..., object] | None
 Prepared: TypeAlias = PreparedStatement | None
 
-_VERSION: Final = re.compile(r"([0-9]{1,4})(?:\.([0-9]{1,4}))?", re.ASCII)
+_VERSION: Final = pattern(r"([0-9]{1,4})(?:\.([0-9]{1,4}))?", re.ASCII)
 
 FIND_TYPE: Final = """
 select case

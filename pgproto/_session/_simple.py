@@ -5,10 +5,11 @@ PostgreSQL documentation: "Simple Query", "Multiple Statements in a Simple Query
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final
 
 from pgproto import messages as m
+from pgproto._dataclasses import dataclass
 from pgproto._record import Record, record_type
 from pgproto._rows import Decoder, compile_decoder, skip_rows
 from pgproto._session._machine import SYNC, RequestMachine

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from pgproto._patterns import pattern
 from pgproto.errors import DataError
 
 __all__ = ["ENDING", "check_sql", "end_of_comment", "first_keyword", "quote_ident"]
@@ -16,9 +17,9 @@ __all__ = ["ENDING", "check_sql", "end_of_comment", "first_keyword", "quote_iden
 ENDING: Final = frozenset({"COMMIT", "END", "ROLLBACK", "ABORT", "PREPARE"})
 """First keywords of statements that may end a transaction (PREPARE TRANSACTION is one)."""
 
-_SPACE_OR_LINE_COMMENT: Final = re.compile(r"(?:[\s;(]+|--[^\r\n]*)+")
-_COMMENT_EDGE: Final = re.compile(r"/\*|\*/")
-_WORD: Final = re.compile(r"[A-Za-z_]+", re.ASCII)
+_SPACE_OR_LINE_COMMENT: Final = pattern(r"(?:[\s;(]+|--[^\r\n]*)+")
+_COMMENT_EDGE: Final = pattern(r"/\*|\*/")
+_WORD: Final = pattern(r"[A-Za-z_]+", re.ASCII)
 
 
 def check_sql(sql: str) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from pgproto._patterns import pattern
+
 __all__ = ["CommandTag"]
 
 # Only INSERT has two numbers; the first is an OID from times when rows had one.
-_TAG: Final = re.compile(r"([A-Z][A-Z ]*?)(?:(?: [0-9]{1,20})? ([0-9]{1,20}))?", re.ASCII)
+_TAG: Final = pattern(r"([A-Z][A-Z ]*?)(?:(?: [0-9]{1,20})? ([0-9]{1,20}))?", re.ASCII)
 
 
 class CommandTag(str):

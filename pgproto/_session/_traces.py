@@ -6,15 +6,14 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
+from pgproto._patterns import pattern
 from pgproto.errors import PostgresError
 
 __all__ = ["CHANGING", "Traces"]
 
 CHANGING: Final = frozenset({"SET", "LISTEN", "LOAD", "DECLARE CURSOR"})
 """Tags of commands that outlast their transaction, or may do so."""
-_TELLING: Final = re.compile(
-    r"\bset_config\b|\bpg_(?:try_)?advisory_lock|\btemp(?:orary)?\b", re.ASCII | re.I
-)
+_TELLING: Final = pattern(r"\bset_config\b|\bpg_(?:try_)?advisory_lock|\btemp(?:orary)?\b", re.ASCII | re.I)
 """What tells in the text of a statement that it may leave something that no tag tells of."""
 _MOST_TEXTS: Final = 1000
 

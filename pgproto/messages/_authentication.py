@@ -7,9 +7,9 @@ server asked before.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar, Final, Self
 
+from pgproto._dataclasses import dataclass
 from pgproto._wire import Reader, Writer
 from pgproto.errors import LocalProtocolError, RemoteProtocolError
 from pgproto.messages._base import Message

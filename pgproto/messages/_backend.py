@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import ClassVar, Final, Literal, Self
 
+from pgproto._dataclasses import dataclass
 from pgproto._wire import Reader, Writer
 from pgproto.errors import LocalProtocolError, RemoteProtocolError
 from pgproto.messages._base import Message

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar, Self
 
+from pgproto._dataclasses import dataclass
 from pgproto._wire import Reader, Writer
 from pgproto.errors import LocalProtocolError, RemoteProtocolError
 from pgproto.messages._base import SMALL, Message

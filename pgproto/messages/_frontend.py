@@ -6,9 +6,9 @@ PostgreSQL documentation: "Simple Query", "Extended Query", "Function Call", "Te
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import ClassVar, Self
 
+from pgproto._dataclasses import dataclass
 from pgproto._wire import Reader, Writer
 from pgproto.errors import LocalProtocolError, RemoteProtocolError
 from pgproto.messages._base import SMALL, Message

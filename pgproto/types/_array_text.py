@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
+from pgproto._patterns import pattern
 from pgproto.errors import DataError
 from pgproto.types._codec import malformed, shortened
 
@@ -17,11 +18,11 @@ __all__ = ["array_text", "parse_array", "quoted", "unescaped"]
 
 _MAX_DIMENSIONS: Final = 6
 _INT32_MAX: Final = 2**31 - 1
-_BARE = re.compile(rb"[A-Za-z0-9_.+:-]+")
-_BOUNDS = re.compile(rb"((?:\[-?[0-9]{1,10}:-?[0-9]{1,10}\]){1,6})=")
-_BOUND = re.compile(rb"\[(-?[0-9]+):(-?[0-9]+)\]")
-_QUOTED = re.compile(rb'"((?:[^"\\]++|\\["\\])*+)"')
-_SPECIAL = re.compile(rb'(["\\])')
+_BARE = pattern(rb"[A-Za-z0-9_.+:-]+")
+_BOUNDS = pattern(rb"((?:\[-?[0-9]{1,10}:-?[0-9]{1,10}\]){1,6})=")
+_BOUND = pattern(rb"\[(-?[0-9]+):(-?[0-9]+)\]")
+_QUOTED = pattern(rb'"((?:[^"\\]++|\\["\\])*+)"')
+_SPECIAL = pattern(rb'(["\\])')
 
 
 def quoted(text: bytes) -> bytes:

@@ -18,9 +18,9 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
+from pgproto._dataclasses import dataclass
 from pgproto.errors import DataError
 from pgproto.types._array_text import array_text, parse_array
 from pgproto.types._codec import (

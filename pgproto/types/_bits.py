@@ -16,6 +16,7 @@ from decimal import Decimal
 from functools import total_ordering
 from typing import Final
 
+from pgproto._patterns import pattern
 from pgproto.errors import DataError
 from pgproto.types._codec import BINARY, Codec, ascii_text, malformed, shortened, unwrapped, wrong_value
 from pgproto.types._numbers import integer_codec
@@ -24,7 +25,7 @@ from pgproto.types._value import Value, integer_within, slot_setter
 __all__ = ["BIT_CODECS", "MONEY_CODEC", "BitString", "Money"]
 
 _LENGTH: Final = struct.Struct("!i")
-_BITS = re.compile("[01]*", re.ASCII)
+_BITS = pattern("[01]*", re.ASCII)
 
 
 def _are_bits(bits: object) -> bool:

@@ -5,7 +5,7 @@ A built-in type without a codec of its own (aclitem, pg_node_tree and other inne
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Final
 
@@ -28,10 +28,9 @@ from pgproto.types._tsquery import TSQUERY_CODEC
 from pgproto.types._tsvector import TSVECTOR_CODEC
 from pgproto.types._vectors import vector_codec
 
-__all__ = ["BUILTIN_CODECS", "CONTAINERS", "RECORD", "RECORD_ARRAY", "container_codec"]
+__all__ = ["BUILTIN_CODECS", "CONTAINERS", "RECORD", "container_codec"]
 
 RECORD: Final = 2249
-RECORD_ARRAY: Final = 2287
 
 _ARRAYS: Final = {oid: (name, element, delimiter) for oid, name, element, delimiter in ARRAYS}
 _RANGES: Final = {oid: (name, subtype) for oid, name, subtype in RANGES}
@@ -73,21 +72,45 @@ def _scalars() -> Iterable[Codec]:
     yield TSQUERY_CODEC
 
 
-def _all() -> dict[int, Codec]:
-    codecs = {codec.oid: codec for codec in _scalars()}
-    codecs[22] = vector_codec(22, "int2vector", codecs[21])
-    codecs[30] = vector_codec(30, "oidvector", codecs[26])
-    # Records of other than built-in types need a registry, which makes its own codec for them.
-    codecs[RECORD] = record_codec(RECORD, codecs.get)
-    for oid, name in TYPES:
-        if oid not in codecs:
-            codecs[oid] = text_codec(oid, name, TEXT)
-    # Ranges first, as there are multiranges of them, and arrays of both.
-    for oids in (_RANGES, _MULTIRANGES, _ARRAYS):
-        for oid in oids:
-            codecs[oid] = container_codec(oid, codecs[CONTAINERS[oid]])
-    return codecs
+class _Codecs(Mapping[int, Codec]):
+    """All of them by OID. Containers, of which there are most, are made when they are asked for."""
+
+    __slots__ = ("_codecs",)
+
+    def __init__(self) -> None:
+        codecs = {codec.oid: codec for codec in _scalars()}
+        codecs[22] = vector_codec(22, "int2vector", codecs[21])
+        codecs[30] = vector_codec(30, "oidvector", codecs[26])
+        # Records of other than built-in types need a registry, which makes its own codec for them.
+        codecs[RECORD] = record_codec(RECORD, self.get)
+        for oid, name in TYPES:
+            if oid not in codecs:
+                codecs[oid] = text_codec(oid, name, TEXT)
+        self._codecs = codecs
+
+    def __getitem__(self, oid: int) -> Codec:
+        codec = self._codecs.get(oid)
+        if codec is None:
+            # Of several threads that make one, all get the same.
+            codec = self._codecs.setdefault(oid, container_codec(oid, self[CONTAINERS[oid]]))
+        return codec
+
+    def __contains__(self, oid: object) -> bool:
+        return oid in self._codecs or oid in CONTAINERS
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(dict.fromkeys((*self._codecs, *CONTAINERS)))
+
+    def __len__(self) -> int:
+        return len(self._codecs.keys() | CONTAINERS.keys())
+
+    def names(self) -> dict[str, int]:
+        """The OIDs by the names of the types."""
+        containers = {
+            name: oid for table in (_ARRAYS, _RANGES, _MULTIRANGES) for oid, (name, *_) in table.items()
+        }
+        return {codec.name: codec.oid for codec in self._codecs.values()} | containers
 
 
-BUILTIN_CODECS: Final[Mapping[int, Codec]] = MappingProxyType(_all())
+BUILTIN_CODECS: Final = _Codecs()
 """All of them by OID."""

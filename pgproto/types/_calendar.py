@@ -8,11 +8,11 @@ other and with the `date` or `datetime` of their kind, and `str()` gives Postgre
 
 from __future__ import annotations
 
-import re
 from abc import abstractmethod
 from datetime import UTC, date, datetime, timedelta
 from typing import ClassVar, Final, Literal, TypeAlias
 
+from pgproto._patterns import pattern
 from pgproto.errors import DataError
 from pgproto.types._codec import malformed, shortened
 from pgproto.types._value import Value, integer_within
@@ -44,8 +44,8 @@ MICROSECOND: Final = timedelta.resolution
 DAY: Final = 86_400_000_000
 """In microseconds."""
 
-_DATE = re.compile(r"([0-9]{4,7})-([0-9]{2})-([0-9]{2})")
-_TIME = re.compile(r"([0-9]{2}):([0-9]{2}):([0-9]{2})(?:\.([0-9]{1,6}))?")
+_DATE = pattern(r"([0-9]{4,7})-([0-9]{2})-([0-9]{2})")
+_TIME = pattern(r"([0-9]{2}):([0-9]{2}):([0-9]{2})(?:\.([0-9]{1,6}))?")
 _FIRST_DAY, _LAST_DAY = -2_451_545, 2_145_031_948
 """4714-11-24 BC and 5874897-12-31, the ends of PostgreSQL's calendar."""
 _FIRST_MICROSECOND, _LAST_MICROSECOND = _FIRST_DAY * DAY, 9_223_371_331_200_000_000 - 1

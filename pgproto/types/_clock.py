@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
 from datetime import UTC, time, timedelta, timezone
 from typing import Final
 
+from pgproto._dataclasses import dataclass
+from pgproto._patterns import pattern
 from pgproto.types._calendar import DAY, parse_time, time_text
 from pgproto.types._codec import malformed, shortened, wrong_value
 
@@ -22,8 +22,8 @@ __all__ = [
     "timetz_value",
 ]
 
-_OFFSET = re.compile(r"([-+])([0-9]{2})(?::([0-9]{2}))?(?::([0-9]{2}))?")
-_TIMETZ_TEXT = re.compile(r"([0-9:.]{8,15})([-+][0-9:]{2,8})")
+_OFFSET = pattern(r"([-+])([0-9]{2})(?::([0-9]{2}))?(?::([0-9]{2}))?")
+_TIMETZ_TEXT = pattern(r"([0-9:.]{8,15})([-+][0-9:]{2,8})")
 _MAX_OFFSET: Final = 16 * 3600 - 1
 """PostgreSQL's time zones are at most 15:59:59 away from UTC."""
 

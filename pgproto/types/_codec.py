@@ -9,10 +9,10 @@ from __future__ import annotations
 import enum
 import struct
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, NoReturn, TypeAlias
 
+from pgproto._dataclasses import dataclass
 from pgproto.errors import DataError
 from pgproto.types._guards import is_dict, is_list, is_plain_collection, is_plain_tuple
 

@@ -6,11 +6,11 @@ a point, and the coordinates of the one corner or of both.
 
 from __future__ import annotations
 
-import re
 import struct
 from collections.abc import Iterable
 from typing import Final
 
+from pgproto._patterns import pattern
 from pgproto.errors import DataError
 from pgproto.types._codec import BINARY, Codec, ascii_text, malformed, shortened, unwrapped, wrong_value
 from pgproto.types._float_text import float_text
@@ -22,7 +22,7 @@ __all__ = ["Cube", "cube_codec"]
 _HEADER: Final = struct.Struct("!I")
 _IS_POINT: Final = 0x8000_0000
 _MAX_DIMENSIONS: Final = 100
-_TEXT = re.compile(r"\(([^()]*)\)(?:,\(([^()]+)\))?")
+_TEXT = pattern(r"\(([^()]*)\)(?:,\(([^()]+)\))?")
 
 
 class Cube(Value):

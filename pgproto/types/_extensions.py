@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Final, TypeAlias
 
+from pgproto._patterns import pattern
 from pgproto.types._array_text import quoted, unescaped
 from pgproto.types._codec import (
     BINARY,
@@ -42,7 +43,7 @@ _COUNT: Final = struct.Struct("!i")
 
 # hstore
 
-_PAIR = re.compile(
+_PAIR = pattern(
     rb'"(?P<key>(?:[^"\\]++|\\["\\])*+)"=>(?:"(?P<value>(?:[^"\\]++|\\["\\])*+)"|NULL)(?P<more>, )?',
     re.DOTALL,
 )

@@ -5,11 +5,11 @@ Chapter "Data Types", section "Geometric Types". All coordinates are floats.
 
 from __future__ import annotations
 
-import re
 import struct
 from collections.abc import Callable, Iterable
 from typing import Any, Final, TypeVar
 
+from pgproto._patterns import pattern
 from pgproto.errors import DataError
 from pgproto.types._codec import BINARY, Codec, ascii_text, malformed, shortened, unwrapped, wrong_value
 from pgproto.types._float_text import float_text
@@ -20,7 +20,7 @@ __all__ = ["GEOMETRY_CODECS", "Box", "Circle", "Line", "LineSegment", "Path", "P
 
 _Shape = TypeVar("_Shape")
 
-_NUMBER = re.compile(FLOAT)
+_NUMBER = pattern(FLOAT)
 _COUNT: Final = struct.Struct("!i")
 _POINT_SIZE: Final = 16
 

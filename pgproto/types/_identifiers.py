@@ -10,7 +10,6 @@ format (binary COPY, values inside a record) they are the OIDs that PostgreSQL t
 
 from __future__ import annotations
 
-import re
 import struct
 from collections.abc import Iterable
 from functools import total_ordering
@@ -18,6 +17,7 @@ from itertools import pairwise
 from typing import Final, Self
 from uuid import UUID, SafeUUID
 
+from pgproto._patterns import pattern
 from pgproto.errors import DataError
 from pgproto.types._codec import (
     BINARY,
@@ -36,7 +36,7 @@ from pgproto.types._value import Value, integer_within, slot_setter
 
 __all__ = ["IDENTIFIER_CODECS", "LogSequenceNumber", "Snapshot", "Tid"]
 
-_UUID = re.compile(r"[0-9a-fA-F]{4}(?:-?[0-9a-fA-F]{4}){7}|\{[0-9a-fA-F]{4}(?:-?[0-9a-fA-F]{4}){7}\}")
+_UUID = pattern(r"[0-9a-fA-F]{4}(?:-?[0-9a-fA-F]{4}){7}|\{[0-9a-fA-F]{4}(?:-?[0-9a-fA-F]{4}){7}\}")
 
 _new_uuid = object.__new__
 _set_int = slot_setter(UUID, "int")
@@ -111,7 +111,7 @@ class Tid(Value):
 
 
 _TID: Final = struct.Struct("!IH")
-_TID_TEXT = re.compile(r"\(([0-9]{1,10}),([0-9]{1,5})\)")
+_TID_TEXT = pattern(r"\(([0-9]{1,10}),([0-9]{1,5})\)")
 
 
 def _tid(value: object) -> Tid:
@@ -169,7 +169,7 @@ class LogSequenceNumber(int):
         return f"LogSequenceNumber({str(self)!r})"
 
 
-_LSN_TEXT = re.compile(r"([0-9A-Fa-f]{1,8})/([0-9A-Fa-f]{1,8})")
+_LSN_TEXT = pattern(r"([0-9A-Fa-f]{1,8})/([0-9A-Fa-f]{1,8})")
 _LSN: Final = struct.Struct("!Q")
 
 
@@ -228,7 +228,7 @@ class Snapshot(Value):
 
 
 _SNAPSHOT: Final = struct.Struct("!iqq")
-_SNAPSHOT_TEXT = re.compile(r"([0-9]{1,19}):([0-9]{1,19}):((?:[0-9]{1,19}(?:,[0-9]{1,19})*+)?)")
+_SNAPSHOT_TEXT = pattern(r"([0-9]{1,19}):([0-9]{1,19}):((?:[0-9]{1,19}(?:,[0-9]{1,19})*+)?)")
 
 
 def _snapshot_codec(oid: int, name: str) -> Codec:

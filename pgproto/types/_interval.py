@@ -8,12 +8,12 @@ the value is a trap. `Interval.as_timedelta()` converts where that loses nothing
 
 from __future__ import annotations
 
-import re
 import struct
 from datetime import timedelta
 from functools import total_ordering
 from typing import ClassVar, Final
 
+from pgproto._patterns import pattern
 from pgproto.errors import DataError
 from pgproto.types._codec import BINARY, Codec, ascii_text, malformed, shortened, unwrapped, wrong_value
 from pgproto.types._value import Value, integer_within, slot_setter
@@ -25,7 +25,7 @@ _INT32_MAX, _INT64_MAX = 2**31 - 1, 2**63 - 1
 _INT32_MIN, _INT64_MIN = -(2**31), -(2**63)
 _DAY: Final = 86_400_000_000
 _MONTH: Final = 30 * _DAY
-_TEXT = re.compile(
+_TEXT = pattern(
     r"(?:([-+]?[0-9]{1,10}) years? ?)?(?:([-+]?[0-9]{1,10}) mons? ?)?(?:([-+]?[0-9]{1,10}) days? ?)?"
     r"(?:([-+]?)([0-9]{1,10}):([0-9]{2}):([0-9]{2})(?:\.([0-9]{1,6}))?)?"
 )

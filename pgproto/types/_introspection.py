@@ -8,9 +8,9 @@ sections "pg_type", "pg_range" and "pg_attribute".
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias, TypeVar
 
+from pgproto._dataclasses import dataclass
 from pgproto.errors import DataError
 from pgproto.types._guards import is_list
 

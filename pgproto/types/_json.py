@@ -11,9 +11,9 @@ A jsonpath is a `str`.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import Final
 
+from pgproto._dataclasses import dataclass
 from pgproto.types._codec import BINARY, Codec, Decode, Encode, malformed, shortened, wrong_value
 from pgproto.types._text import text_decoder, text_encoder
 

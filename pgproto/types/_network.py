@@ -24,6 +24,7 @@ from ipaddress import (
 )
 from typing import Final, TypeAlias
 
+from pgproto._patterns import pattern
 from pgproto.errors import DataError
 from pgproto.types._codec import (
     BINARY,
@@ -162,7 +163,7 @@ def _decode_cidr_text(data: bytes) -> object:
     return network
 
 
-_MAC = re.compile(r"(?:[0-9A-Fa-f]{2})+(?:[:.-](?:[0-9A-Fa-f]{2})+)*")
+_MAC = pattern(r"(?:[0-9A-Fa-f]{2})+(?:[:.-](?:[0-9A-Fa-f]{2})+)*")
 
 
 def _are_octets(octets: object) -> bool:

@@ -9,10 +9,10 @@ by nature, and a float4 is rounded as PostgreSQL itself does. A number out of th
 
 from __future__ import annotations
 
-import re
 import struct
 from typing import Any, Final
 
+from pgproto._patterns import pattern
 from pgproto.errors import DataError
 from pgproto.types._codec import (
     Codec,
@@ -36,10 +36,10 @@ __all__ = [
     "parse_integer",
 ]
 
-_INTEGER = re.compile(rb"-?[0-9]{1,20}")
+_INTEGER = pattern(rb"-?[0-9]{1,20}")
 FLOAT: Final = r"-?(?:[0-9]{1,400}(?:\.[0-9]{0,400})?(?:e[-+]?[0-9]{1,3})?|Infinity)|NaN"
 """A regular expression for PostgreSQL's text form of a floating-point number."""
-_FLOAT = re.compile(FLOAT)
+_FLOAT = pattern(FLOAT)
 _FLOAT4: Final = struct.Struct("!f")
 
 

@@ -12,11 +12,11 @@ Takes a `Decimal` or an `int`, and a `float` as the exact number that it is (0.1
 from __future__ import annotations
 
 import operator
-import re
 import struct
 from decimal import Context, Decimal
 from typing import Final
 
+from pgproto._patterns import pattern
 from pgproto.types._codec import BINARY, Codec, ascii_text, malformed, shortened, unwrapped, wrong_value
 
 __all__ = ["NUMERIC_CODEC"]
@@ -43,7 +43,7 @@ _FREE_ZEROS: Final = 1000
 either."""
 _ZEROS_PER_BYTE: Final = 64
 _EXACT: Final = Context(prec=100, traps=[])
-_TEXT = re.compile(r"-?[0-9]+(?:\.[0-9]+)?|NaN|-?Infinity")
+_TEXT = pattern(r"-?[0-9]+(?:\.[0-9]+)?|NaN|-?Infinity")
 
 
 def _decode(data: bytes, nested: bool) -> Decimal:

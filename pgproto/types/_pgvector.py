@@ -7,11 +7,11 @@ numpy. A sparsevec is a `SparseVector`. The binary forms are those of the extens
 
 from __future__ import annotations
 
-import re
 import struct
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from pgproto._patterns import pattern
 from pgproto.errors import DataError
 from pgproto.types._codec import BINARY, Codec, ascii_text, malformed, shortened, unwrapped, wrong_value
 from pgproto.types._float_text import float4_text
@@ -23,9 +23,9 @@ __all__ = ["SparseVector", "halfvec_codec", "sparsevec_codec", "vector_codec"]
 
 _DENSE: Final = struct.Struct("!HH")
 _SPARSE: Final = struct.Struct("!iii")
-_DENSE_TEXT = re.compile(r"\[([^][]*)\]")
-_SPARSE_TEXT = re.compile(r"\{([^{}]*)\}/([0-9]{1,10})")
-_INDEX = re.compile(r"[0-9]{1,10}")
+_DENSE_TEXT = pattern(r"\[([^][]*)\]")
+_SPARSE_TEXT = pattern(r"\{([^{}]*)\}/([0-9]{1,10})")
+_INDEX = pattern(r"[0-9]{1,10}")
 _MAX_DENSE: Final = 2**16 - 1
 _MAX_SPARSE: Final = 2**31 - 1
 

@@ -14,6 +14,7 @@ import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final, Literal, TypeAlias, overload
 
+from pgproto._patterns import pattern
 from pgproto.errors import DataError
 from pgproto.types._codec import (
     BINARY,
@@ -316,7 +317,7 @@ def multirange_codec(oid: int, name: str, part: Codec) -> Codec:
     )
 
 
-_RANGE = re.compile(rb'empty|[\[(](?:"(?:[^"\\]++|""|\\\\)*+"|[^"\\()\[\]]++)*+[\])]', re.DOTALL)
+_RANGE = pattern(rb'empty|[\[(](?:"(?:[^"\\]++|""|\\\\)*+"|[^"\\()\[\]]++)*+[\])]', re.DOTALL)
 
 
 def _split_ranges(name: str, data: bytes) -> list[bytes]:

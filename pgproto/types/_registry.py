@@ -9,7 +9,7 @@ from typing import Any, Final, Literal, NoReturn, TypeAlias
 
 from pgproto.errors import DataError
 from pgproto.types._arrays import array_codec
-from pgproto.types._builtin import BUILTIN_CODECS, CONTAINERS, RECORD, RECORD_ARRAY, container_codec
+from pgproto.types._builtin import BUILTIN_CODECS, CONTAINERS, RECORD, container_codec
 from pgproto.types._codec import (
     BINARY,
     MAX_DEPTH,
@@ -36,7 +36,7 @@ _FORMATS: Final = {"text": TEXT, "binary": BINARY}
 
 _GENERATIONS: Final = count(1)
 
-_BUILTIN_NAMES: Final = {codec.name: codec.oid for codec in BUILTIN_CODECS.values()}
+_BUILTIN_NAMES: Final = BUILTIN_CODECS.names()
 
 
 class TypeRegistry:
@@ -212,9 +212,7 @@ class TypeRegistry:
 
     def _forget_codecs(self) -> None:
         self._generation = next(_GENERATIONS)
-        self._codecs = {} if self._custom else dict(BUILTIN_CODECS)
-        for oid in (RECORD, RECORD_ARRAY):
-            self._codecs.pop(oid, None)
+        self._codecs = {}
 
     def _resolve(self, oid: int, path: tuple[int, ...]) -> Codec:
         """The codec for an OID that has none in `_codecs` yet; `path` is what it is a part of."""

@@ -9,16 +9,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from pgproto._patterns import pattern
 from pgproto.types._codec import malformed, shortened
 
 __all__ = ["BOUND", "field_of", "field_text", "parse_row", "row_text"]
 
-_BARE = re.compile(rb"[A-Za-z0-9_.+:-]+")
-_SPECIAL = re.compile(rb'(["\\])')
+_BARE = pattern(rb"[A-Za-z0-9_.+:-]+")
+_SPECIAL = pattern(rb'(["\\])')
 
 _QUOTED = rb'"((?:[^"\\]++|""|\\\\)*+)"'
-_FIELD = re.compile(_QUOTED + rb'|([^"\\,()]++)')
-BOUND = re.compile(_QUOTED + rb'|([^"\\,()\[\]]++)')
+_FIELD = pattern(_QUOTED + rb'|([^"\\,()]++)')
+BOUND = pattern(_QUOTED + rb'|([^"\\,()\[\]]++)')
 """A bound of a range that is there: quoted, or bare, without any kind of bracket."""
 
 

@@ -19,12 +19,12 @@ The text format is read in the style ISO of DateStyle, PostgreSQL's default.
 
 from __future__ import annotations
 
-import re
 import struct
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Final, Literal, TypeAlias, TypeVar
 
+from pgproto._patterns import pattern
 from pgproto.errors import DataError
 from pgproto.types._calendar import (
     DAY,
@@ -74,7 +74,7 @@ _Count = TypeVar("_Count")
 
 _TIMETZ: Final = struct.Struct("!qi")
 _DATE_INFINITY, _MOMENT_INFINITY = 2**31 - 1, 2**63 - 1
-_MOMENT_TEXT = re.compile(r"([0-9]{4,7}-[0-9]{2}-[0-9]{2}) ([0-9:.]{8,15})([-+][0-9:]{2,8})?( BC)?")
+_MOMENT_TEXT = pattern(r"([0-9]{4,7}-[0-9]{2}-[0-9]{2}) ([0-9:.]{8,15})([-+][0-9:]{2,8})?( BC)?")
 
 
 # Each type is a count (of days, of microseconds) and four functions: the count of a value, the value of a

@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from pgproto._patterns import pattern
 from pgproto.types._codec import (
     BINARY,
     TEXT,
@@ -29,8 +30,8 @@ from pgproto.types._codec import (
 
 __all__ = ["TEXT_CODECS", "decode_text", "encode_text", "text_codec", "text_decoder", "text_encoder"]
 
-_CHAR_ESCAPE = re.compile(r"\\([0-3][0-7][0-7])")
-_XML_ENCODING = re.compile(r"""\s*<\?xml\b[^>]*?\bencoding\s*=\s*["']([A-Za-z0-9._-]*)["']""")
+_CHAR_ESCAPE = pattern(r"\\([0-3][0-7][0-7])")
+_XML_ENCODING = pattern(r"""\s*<\?xml\b[^>]*?\bencoding\s*=\s*["']([A-Za-z0-9._-]*)["']""")
 
 
 def text_encoder(name: str) -> Encode:
@@ -148,7 +149,7 @@ def _encode_bytea_text(value: object) -> bytes:
     return b"\\x" + _encode_bytea(value).hex().encode("ascii")
 
 
-_BYTEA_ESCAPE = re.compile(rb"\\(?:(\\)|([0-3][0-7][0-7]))|\\")
+_BYTEA_ESCAPE = pattern(rb"\\(?:(\\)|([0-3][0-7][0-7]))|\\")
 
 
 def _unescaped(match: re.Match[bytes]) -> bytes:

@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import re
 import struct
-from dataclasses import dataclass
 from typing import Final, TypeAlias
 
+from pgproto._dataclasses import dataclass
+from pgproto._patterns import pattern
 from pgproto.types._codec import TEXT, Codec, malformed, shortened, unwrapped, wrong_value
 from pgproto.types._text import decode_text, text_decoder, text_encoder
 from pgproto.types._tsvector import quoted
@@ -150,7 +151,7 @@ def _infix(tree: _Tree | None) -> str:
     return "".join(parts)
 
 
-_TOKEN = re.compile(
+_TOKEN = pattern(
     r"""\s*(?:
         (?P<mark>[!&|()]) | <(?P<distance>-|[0-9]{1,5})> |
         (?:'(?P<quoted>(?:[^'\\]++|''|\\.)++)' | (?P<bare>(?:[^\s'\\:!&|()<]++|\\.)++))

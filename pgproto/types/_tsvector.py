@@ -7,11 +7,11 @@ highest bits of which are the weight.
 
 from __future__ import annotations
 
-import re
 import struct
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
+from pgproto._patterns import pattern
 from pgproto.errors import DataError
 from pgproto.types._codec import BINARY, Codec, malformed, shortened, unwrapped, wrong_value
 from pgproto.types._text import decode_text, encode_text
@@ -26,7 +26,7 @@ _WEIGHTS: Final = "DCBA"
 _MAX_POSITION: Final = 2**14 - 1
 _SMALLEST: Final = 3
 """Bytes that a lexeme takes at least."""
-_LEXEME_TEXT = re.compile(r"'((?:[^'\\]++|''|\\\\)*+)'(?::([0-9]{1,5}[ABC]?(?:,[0-9]{1,5}[ABC]?)*+))?( ?)")
+_LEXEME_TEXT = pattern(r"'((?:[^'\\]++|''|\\\\)*+)'(?::([0-9]{1,5}[ABC]?(?:,[0-9]{1,5}[ABC]?)*+))?( ?)")
 
 
 class Position(NamedTuple):

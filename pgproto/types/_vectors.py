@@ -5,18 +5,18 @@ They travel as arrays of one dimension that begins at 0; as that is always so, t
 
 from __future__ import annotations
 
-import re
 import struct
 from typing import Final
 
+from pgproto._patterns import pattern
 from pgproto.types._codec import BINARY, Codec, ascii_text, malformed, shortened, wrong_value
 from pgproto.types._guards import is_list_or_tuple
 
 __all__ = ["vector_codec"]
 
 _HEADER: Final = struct.Struct("!iiIii")
-_ITEM = re.compile("[^ ]+")
-_TEXT = re.compile(r"(?:[0-9-]{1,11}(?: [0-9-]{1,11})*+)?")
+_ITEM = pattern("[^ ]+")
+_TEXT = pattern(r"(?:[0-9-]{1,11}(?: [0-9-]{1,11})*+)?")
 
 
 def vector_codec(oid: int, name: str, element: Codec) -> Codec:
