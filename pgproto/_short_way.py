@@ -40,7 +40,7 @@ class ClientConnection(Connection):
     def has_unread(self) -> bool:
         """Whether bytes have come that nobody has looked at, or of which more must come first."""
         incoming = self._incoming
-        return incoming.position < incoming.end or len(incoming) > 0
+        return incoming.position < incoming.end or incoming.held > 0
 
     def take_reply(self, sink: RowSink) -> Ending | None:
         """The reply to Bind, Execute and Sync that were sent together: how it ends, if it is all there.

@@ -219,19 +219,20 @@ class ReceiveBuffer:
     proportional as well: a chunk of one byte costs far more than a byte.
     """
 
-    __slots__ = ("_held", "_joined", "_pieces", "data", "end", "position")
+    __slots__ = ("_joined", "_pieces", "data", "end", "held", "position")
 
     def __init__(self) -> None:
         self.data = b""
         self.position = 0
         self.end = 0
         self._pieces: list[bytes] = []
-        self._held = 0
+        self.held = 0
+        """How many bytes wait behind ``data``."""
         # How many of the pieces have been joined before.
         self._joined = 0
 
     def __len__(self) -> int:
-        return self.end - self.position + self._held
+        return self.end - self.position + self.held
 
     def feed(self, data: bytes) -> None:
         """Add bytes behind what is there."""
@@ -242,25 +243,25 @@ class ReceiveBuffer:
         else:
             pieces = self._pieces
             pieces.append(data)
-            self._held += len(data)
+            self.held += len(data)
             if len(pieces) - self._joined >= _MANY_PIECES:
                 pieces[self._joined :] = [b"".join(pieces[self._joined :])]
                 self._joined += 1
 
     def gather(self, needed: int) -> bool:
         """Make ``needed`` bytes readable in one piece; False if so many have not come."""
-        if self.end - self.position + self._held < needed:
+        if self.end - self.position + self.held < needed:
             return False
         if self._pieces:
             self.data = b"".join((self.data[self.position : self.end], *self._pieces))
             self.position = 0
             self.end = len(self.data)
             self._pieces.clear()
-            self._held = self._joined = 0
+            self.held = self._joined = 0
         return True
 
     def clear(self) -> None:
         """Forget everything."""
         self.data = b""
-        self.position = self.end = self._held = self._joined = 0
+        self.position = self.end = self.held = self._joined = 0
         self._pieces.clear()

@@ -155,7 +155,7 @@ class RequestMachine(Flight):
             self._start(request)
             if self._written - self._given > _SEND_AT_ONCE:
                 break
-        return self.take_out()
+        return self.take_out() if self._out else b""
 
     def receive_data(self, data: bytes) -> None:
         """Take bytes from the server; ``b""`` says that it has closed the connection.
@@ -209,7 +209,7 @@ class RequestMachine(Flight):
             self.reports.callbacks
             or self.remarks
             or self._fence.wanted
-            or self.timers
+            or self.timers.heap
             or self.failure is not None
         )
 

@@ -35,8 +35,15 @@ RowsT = TypeVar("RowsT", bound=Rows)
 
 _EXECUTE_AND_SYNC: Final = EXECUTE + SYNC
 _DESCRIBE_EXECUTE_AND_SYNC: Final = m.Describe("P").encode() + EXECUTE + SYNC
-_KNOWN: Final = (Step.BIND, Step.EXECUTE, Step.SYNC)
-_KNOWN_UNNAMED: Final = (Step.PARSE, Step.BIND, Step.DESCRIBE_PORTAL, Step.EXECUTE, Step.SYNC)
+_OPENING: Final = frozenset({"BEGIN", "START"})
+_KNOWN: Final[tuple[Step, ...]] = (Step.BIND, Step.EXECUTE, Step.SYNC)
+_KNOWN_UNNAMED: Final[tuple[Step, ...]] = (
+    Step.PARSE,
+    Step.BIND,
+    Step.DESCRIBE_PORTAL,
+    Step.EXECUTE,
+    Step.SYNC,
+)
 _COPY: Final = (Step.PARSE, Step.BIND, Step.EXECUTE)
 
 # What the server says when a statement that it once described is not what it was.
@@ -79,9 +86,9 @@ class Query(IntroducingRequest[R_co]):
         prepared: PreparedStatement | None = None,
     ) -> None:
         super().__init__(sql, timeout)
-        statement = machine.statements.find(sql) if prepared is None else prepared.statement
-        keyword = first_keyword(sql) if statement is None else statement.keyword
-        self.opens_lease = keyword in ("BEGIN", "START")
+        known = machine.statements.find(sql) if prepared is None else prepared.statement
+        keyword = first_keyword(sql) if known is None else known.keyword
+        self.opens_lease = keyword in _OPENING
         self.copies = keyword == "COPY"
         self.rows: Rows = rows
         self._arguments = arguments
@@ -144,16 +151,17 @@ class Query(IntroducingRequest[R_co]):
             return
         self._statement = statement
         self.rows.use(statement)
-        if machine.statements.has_evicted:
-            closes, steps = machine.statements.take_closes()
-        else:
-            closes, steps = b"", ()
         if statement.name:
             self.sink = self.rows.sink(machine, self)
-            machine.write(self, closes + data + _EXECUTE_AND_SYNC, steps + _KNOWN)
+            data += _EXECUTE_AND_SYNC
+            steps = _KNOWN
         else:
-            data = closes + statement.parse + data + _DESCRIBE_EXECUTE_AND_SYNC
-            machine.write(self, data, steps + _KNOWN_UNNAMED)
+            data = statement.parse + data + _DESCRIBE_EXECUTE_AND_SYNC
+            steps = _KNOWN_UNNAMED
+        if machine.statements.evicted:
+            closes, close_steps = machine.statements.take_closes()
+            data, steps = closes + data, close_steps + steps
+        machine.write(self, data, steps)
 
     def _copy(self, machine: RequestMachine) -> None:
         # While the server reads copy data it ignores Sync, and takes any further request for a broken

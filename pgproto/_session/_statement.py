@@ -219,7 +219,7 @@ class StatementCache:
     what the server said of them, and they are parsed anew for each use.
     """
 
-    __slots__ = ("_capacity", "_counter", "_evicted", "_named", "_prefix", "_statements")
+    __slots__ = ("_capacity", "_counter", "_named", "_prefix", "_statements", "evicted")
 
     def __init__(self, capacity: int, prefix: str, *, unnamed: bool = False) -> None:
         self._capacity = capacity
@@ -227,7 +227,8 @@ class StatementCache:
         self._named = capacity > 0 and not unnamed
         self._counter = 0
         self._statements: OrderedDict[str, Statement] = OrderedDict()
-        self._evicted: list[str] = []
+        self.evicted: list[str] = []
+        """Names of statements that are to be closed with the next group."""
 
     def __len__(self) -> int:
         return len(self._statements)
@@ -251,11 +252,6 @@ class StatementCache:
     def find(self, sql: str) -> Statement | None:
         """As `get`, without using it."""
         return self._statements.get(sql)
-
-    @property
-    def has_evicted(self) -> bool:
-        """Whether there are names to close."""
-        return bool(self._evicted)
 
     def add(self, statement: Statement) -> None:
         """Remember a statement; one too many is evicted."""
@@ -286,13 +282,13 @@ class StatementCache:
     def clear(self) -> None:
         """Forget everything, because the server has."""
         self._statements.clear()
-        self._evicted.clear()
+        self.evicted.clear()
 
     def _forget(self, statement: Statement) -> None:
         if statement.name:
-            self._evicted.append(statement.name)
+            self.evicted.append(statement.name)
 
     def take_closes(self) -> tuple[bytes, tuple[Step, ...]]:
-        """Close messages for evicted statements, to travel at the head of the next group; handed out once."""
-        evicted, self._evicted = self._evicted, []
+        """Close messages for those that are evicted, to travel at the head of the next group."""
+        evicted, self.evicted = self.evicted, []
         return b"".join([m.Close("S", name).encode() for name in evicted]), (Step.CLOSE,) * len(evicted)

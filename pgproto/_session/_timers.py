@@ -13,24 +13,22 @@ __all__ = ["Timers"]
 class Timers:
     """Actions by the time at which they are due, soonest first; those of what is done are forgotten."""
 
-    __slots__ = ("_count", "_heap")
+    __slots__ = ("_count", "heap")
 
     def __init__(self) -> None:
         # The number settles ties, for the rest cannot be compared.
-        self._heap: list[tuple[float, int, Waitable | None, Callable[[], None]]] = []
+        self.heap: list[tuple[float, int, Waitable | None, Callable[[], None]]] = []
+        """Empty if there is nothing to wait for; else what is in it may be done already."""
         self._count = 0
 
     def at(self, when: float, owner: Waitable | None, action: Callable[[], None]) -> None:
         """Do this at that time, unless ``owner`` is done by then."""
         self._count += 1
-        heapq.heappush(self._heap, (when, self._count, owner, action))
-
-    def __bool__(self) -> bool:
-        return bool(self._heap)
+        heapq.heappush(self.heap, (when, self._count, owner, action))
 
     def next(self) -> float | None:
         """When something is due next; None if there is nothing to wait for."""
-        heap = self._heap
+        heap = self.heap
         while heap and (owner := heap[0][2]) is not None and owner.done:
             heapq.heappop(heap)
         return heap[0][0] if heap else None
@@ -38,10 +36,10 @@ class Timers:
     def run(self, now: float) -> None:
         """Do what is due."""
         while (when := self.next()) is not None and when <= now:
-            heapq.heappop(self._heap)[3]()
+            heapq.heappop(self.heap)[3]()
 
     def clear(self) -> list[Waitable]:
         """Forget everything; returns the owners that are not done."""
-        owners = [owner for _, _, owner, _ in self._heap if owner is not None and not owner.done]
-        self._heap.clear()
+        owners = [owner for _, _, owner, _ in self.heap if owner is not None and not owner.done]
+        self.heap.clear()
         return owners
