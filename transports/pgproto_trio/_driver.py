@@ -269,11 +269,16 @@ class Driver:
             return
         self._write_now(machine)
         self._wake(machine)
+        if not machine.reading_paused:
+            self._readable.set()
+        if machine.has_more:
+            self._see_to(machine)
+
+    def _see_to(self, machine: RequestMachine) -> None:
+        """Do what is wanted less often."""
         self._report(machine)
         if machine.take_cancel() and self._nursery is not None:
             self._nursery.start_soon(self._cancel, machine)
-        if not machine.reading_paused:
-            self._readable.set()
         if not self._writing and not self._writable.is_set():
             self._end_if_failed(machine)
         deadline = machine.next_deadline()
