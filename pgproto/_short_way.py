@@ -15,7 +15,8 @@ from pgproto import messages as m
 from pgproto._connection import Connection, RowSink
 from pgproto._state import Step
 from pgproto.errors import RemoteProtocolError
-from pgproto.messages._ending import Ending, read_copy_data, read_ending
+from pgproto.messages._copy_data import CopyDataReader
+from pgproto.messages._ending import Ending, read_ending
 from pgproto.messages._executions import read_executions
 
 __all__ = ["ClientConnection"]
@@ -92,15 +93,15 @@ class ClientConnection(Connection):
             raise
         return taken
 
-    def take_copy_data(self) -> list[bytes]:
-        """The copy data that a COPY TO STDOUT goes on with: that of whole messages."""
+    def take_copy_data(self, reader: CopyDataReader) -> bytes:
+        """What a COPY TO STDOUT goes on with: the data of all messages that are whole."""
         if self._step is not _EXECUTE_COPY_OUT:
-            return []
+            return b""
         incoming = self._incoming
-        pieces, incoming.position = read_copy_data(
+        data, incoming.position = reader.take(
             incoming.data, incoming.position, incoming.end, self._max_message_size
         )
-        return pieces
+        return data
 
     def take_executions(self) -> list[tuple[str, int]]:
         """Replies to Bind and Execute that bring no rows, as many as there are.

@@ -28,6 +28,7 @@ from pgproto._session._statement import Statement
 from pgproto._session._tag import CommandTag
 from pgproto._state import Step
 from pgproto.errors import DataError, PostgresError
+from pgproto.messages._copy_data import CopyDataReader
 
 __all__ = ["CopyIn", "CopyOut", "copy_records_sql"]
 
@@ -283,13 +284,14 @@ class CopyIn(_Copy):
 class CopyOut(_Copy):
     """COPY TO STDOUT: data comes as the owner takes it."""
 
-    __slots__ = ("_chunks", "_dropping", "_size")
+    __slots__ = ("_chunks", "_dropping", "_reader", "_size")
 
     def __init__(self, sql: str, timeout: float | None) -> None:
         super().__init__(sql, timeout)
         self._chunks: deque[bytes] = deque()
         self._size = 0
         self._dropping = False
+        self._reader = CopyDataReader(text=False)
 
     def _wants_description(self, statement: CopyStatement) -> bool:
         if not statement.to_client:
@@ -301,13 +303,13 @@ class CopyOut(_Copy):
         if type(message) is not m.CopyData:
             super().receive(machine, message)
         else:
-            self._receive_data(machine, [message.data, *machine.connection.take_copy_data()])
+            # Joined once for all messages that came together, for there may be one for each row.
+            self._receive_data(machine, message.data + machine.connection.take_copy_data(self._reader))
 
-    def _receive_data(self, machine: RequestMachine, pieces: list[bytes]) -> None:
-        size = sum(map(len, pieces))
-        if size and not self._dropping:
-            self._chunks.extend(filter(None, pieces))
-            self._size += size
+    def _receive_data(self, machine: RequestMachine, data: bytes) -> None:
+        if data and not self._dropping:
+            self._chunks.append(data)
+            self._size += len(data)
             if self._size > UNREAD:
                 machine.reading_paused = True
             if not self.stirred:
@@ -319,6 +321,7 @@ class CopyOut(_Copy):
             machine.send(m.CopyFail("copy_out() cannot send copy data; copy_in() can"))
             machine.end_group(self)
         else:
+            self._reader = CopyDataReader(text=self._format != _BINARY)
             self.begun = True
             machine.stir(self)
 

@@ -1,4 +1,4 @@
-"""What comes often, read at one go: the end that most replies have, and copy data in many small messages."""
+"""The end that most replies have, read at one go."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ import struct
 from functools import lru_cache
 from typing import Final, TypeAlias
 
-__all__ = ["Ending", "read_copy_data", "read_ending"]
+__all__ = ["Ending", "read_ending"]
 
 _LENGTH: Final = struct.Struct("!i")
-_COPY_DATA: Final = b"d"[0]
 _COMPLETE: Final = b"C"[0]
 _READY: Final = b"Z\0\0\0\5"
 _SHORTEST: Final = 12
@@ -41,19 +40,3 @@ def _read(data: bytes) -> Ending | None:
     if _LENGTH.unpack_from(complete, 1)[0] != len(complete) - 1 or complete.find(0, 5) != len(complete) - 1:
         return None
     return complete[5:-1].decode("utf-8", "surrogateescape"), status.decode(), len(data)
-
-
-def read_copy_data(data: bytes, start: int, end: int, longest: int) -> tuple[list[bytes], int]:
-    """What the whole CopyData messages at the beginning of ``data[start:end]`` hold, and where they end.
-
-    One that claims a length over ``longest``, or none that is possible, is left where it is.
-    """
-    pieces: list[bytes] = []
-    length_at = _LENGTH.unpack_from
-    while end - start > 4 and data[start] == _COPY_DATA:
-        following = start + 1 + length_at(data, start + 1)[0]
-        if not start + 5 <= following <= end or following - start - 1 > longest:
-            break
-        pieces.append(data[start + 5 : following])
-        start = following
-    return pieces, start

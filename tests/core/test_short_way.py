@@ -10,6 +10,7 @@ from pgproto import NEED_DATA, RemoteProtocolError, Role, messages
 from pgproto._rows import skip_rows
 from pgproto._short_way import ClientConnection
 from pgproto._state import Step
+from pgproto.messages._copy_data import CopyDataReader
 
 READY = [messages.ReadyForQuery("I"), messages.ReadyForQuery("T"), messages.ReadyForQuery("E")]
 
@@ -128,46 +129,106 @@ def test_what_is_cut_off_goes_on() -> None:
 COPY_PIECES = [
     messages.CopyData(b"1\ta\n").encode(),
     messages.CopyData(b"").encode(),
+    messages.CopyData(b"x" * 251).encode(),
+    messages.CopyData(b"x" * 252).encode(),
     messages.CopyData(b"x" * 300).encode(),
+    messages.CopyData(b"d\0\0\0\5x").encode(),
+    messages.CopyData(b"\0").encode(),
+    *[messages.CopyData(b"ddd" * size).encode() * 200 for size in range(3)],
     messages.CopyDone().encode(),
     messages.NoticeResponse({"S": "NOTICE", "M": "well"}).encode(),
     messages.ErrorResponse({"S": "ERROR", "V": "ERROR", "C": "57014", "M": "no"}).encode(),
-    b"d\0\0\0\3",
+    b"d\0\0\0\3" + bytes(252),
+    b"d\0\0\0\0",
+    b"d\0\0\0\xff",
     b"d\x80\0\0\0",
     b"d\0\0\x10\0" + bytes(5000),
 ]
 
 
-def copy(chunks: list[bytes], *, short: bool) -> tuple[list[object], object]:
+def copying() -> ClientConnection:
     connection = bound()
     connection.receive_data(messages.CopyOutResponse(0, (0,)).encode())
     connection.next_event()
+    return connection
+
+
+def copy(chunks: list[bytes], *, short: bool, text: bool) -> tuple[bytes, list[object], object]:
+    """The data, what else is seen, and how it ends."""
+    connection = copying()
+    reader = CopyDataReader(text=text)
+    data = b""
     seen: list[object] = []
     try:
         for chunk in chunks:
             connection.receive_data(chunk)
             while True:
                 if short:
-                    seen += [messages.CopyData(piece) for piece in connection.take_copy_data()]
+                    data += connection.take_copy_data(reader)
                 if (event := connection.next_event()) is NEED_DATA:
                     break
-                seen.append(event)
+                if isinstance(event, messages.CopyData):
+                    data += event.data
+                else:
+                    seen.append((len(data), event))
     except RemoteProtocolError as error:
-        return seen, str(error)
-    return seen, (connection.step, connection.pending)
+        return data, seen, str(error)
+    return data, seen, (connection.step, connection.pending)
 
 
-@given(st.lists(st.sampled_from(COPY_PIECES), max_size=6), st.integers(0, 700))
-def test_copy_data_by_both_ways_is_the_same(pieces: list[bytes], cut: int) -> None:
+@given(st.lists(st.sampled_from(COPY_PIECES), max_size=6), st.integers(0, 3000), st.booleans())
+def test_copy_data_by_both_ways_is_the_same(pieces: list[bytes], cut: int, text: bool) -> None:
     whole = b"".join(pieces)
     chunks = [chunk for chunk in (whole[:cut], whole[cut:]) if chunk]
-    assert copy(chunks, short=True) == copy(chunks, short=False)
+    assert copy(chunks, short=True, text=text) == copy(chunks, short=False, text=text)
+
+
+@given(st.binary(max_size=40), st.sampled_from(COPY_PIECES), st.integers(0, 1200))
+def test_copy_data_of_any_bytes(some: bytes, piece: bytes, offset: int) -> None:
+    whole = bytearray(COPY_PIECES[-8] + COPY_PIECES[0] * 120 + piece * 2 + COPY_PIECES[0] * 2)
+    whole[offset : offset + len(some)] = some
+    assert copy([bytes(whole)], short=True, text=True) == copy([bytes(whole)], short=False, text=True)
+
+
+@pytest.mark.parametrize("length", range(4))
+def test_copy_data_of_an_impossible_length(length: int) -> None:
+    """What follows is as long as it would be if lengths were counted without the sign."""
+    wrong = b"d\0\0\0" + bytes([length]) + b"x" * (252 + length)
+    whole = COPY_PIECES[0] * 120 + wrong + COPY_PIECES[0] * 2
+    result = copy([whole], short=True, text=True)
+    assert result == copy([whole], short=False, text=True)
+    assert result[0] == b"1\ta\n" * 120
+
+
+@pytest.mark.parametrize("text", [True, False])
+def test_copy_data_that_is_too_long_is_left(text: bool) -> None:
+    short, long = messages.CopyData(b"x" * 96).encode(), messages.CopyData(b"x" * 97).encode()
+    data = short * 12 + long * 12
+    assert CopyDataReader(text=text).take(data, 0, len(data), 100) == (b"x" * 96 * 12, len(short) * 12)
+
+
+@pytest.mark.parametrize("text", [True, False])
+@pytest.mark.parametrize("size", [0, 1, 250, 251, 252, 300])
+@pytest.mark.parametrize("behind", [b"", COPY_PIECES[0][:-1], messages.CopyDone().encode()])
+def test_copy_data_is_taken_at_one_go(size: int, behind: bytes, text: bool) -> None:
+    connection = copying()
+    rows = [bytes([97 + number % 26]) * size for number in range(400)]
+    connection.receive_data(b"".join([messages.CopyData(row).encode() for row in rows]) + behind)
+    reader = CopyDataReader(text=text)
+    assert connection.take_copy_data(reader) == b"".join(rows)
+    assert reader._short is (text and size < 252)
+    if behind == COPY_PIECES[0][:-1]:
+        connection.receive_data(COPY_PIECES[0][-1:])
+        assert connection.next_event() == messages.CopyData(b"1\ta\n")
+    elif behind:
+        assert connection.next_event() == messages.CopyDone()
+    assert connection.next_event() is NEED_DATA
 
 
 def test_copy_data_outside_of_a_copy_is_not_taken() -> None:
     connection = bound()
     connection.receive_data(COPY_PIECES[0])
-    assert connection.take_copy_data() == []
+    assert connection.take_copy_data(CopyDataReader(text=True)) == b""
 
 
 def test_not_in_another_state() -> None:
