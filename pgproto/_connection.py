@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, NoReturn
 
 from pgproto import messages as m
-from pgproto._conversation import Conversation, RowSink
+from pgproto._conversation import NEXT_STEP, Conversation, RowSink
 from pgproto._state import ASYNCHRONOUS, AUTHENTICATING, COPY_INPUT, SESSION, Phase, Step
 from pgproto._wire import HEADER_SIZE, ReceiveBuffer
 from pgproto.errors import LocalProtocolError, RemoteProtocolError
@@ -213,7 +213,7 @@ class Connection(Conversation):
             return None if incoming.gather(max(self._needed, HEADER_SIZE)) else self._starved()
         data = incoming.data
         tag = data[position]
-        following = self._expected.get(tag)
+        following = NEXT_STEP[self._step].get(tag)
         length: int = _LENGTH.unpack_from(data, position + 1)[0]
         kind = self._kinds.get(tag)
         if kind is None:

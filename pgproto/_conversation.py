@@ -17,7 +17,7 @@ from pgproto._state import ASYNCHRONOUS, COPY_INPUT, ERRORS, REPLIES, REQUESTS, 
 from pgproto.errors import LocalProtocolError, RemoteProtocolError
 from pgproto.messages import Message
 
-__all__ = ["Conversation", "ProtocolErrorClass", "RowSink"]
+__all__ = ["NEXT_STEP", "Conversation", "ProtocolErrorClass", "RowSink"]
 
 ProtocolErrorClass = type[LocalProtocolError | RemoteProtocolError]
 """What to raise about a message: local if the caller wants to send it, remote if the peer has sent it."""
@@ -35,8 +35,8 @@ _READY: Final = Phase.READY
 _CLOSED: Final = Phase.CLOSED
 _FAILED: Final = Phase.FAILED
 
-# The reply table by type byte, so that the head of the queue is moved with one look-up.
-_BY_TAG: Final = [{kind.tag[0]: step for kind, step in REPLIES[source].items()} for source in Step]
+NEXT_STEP: Final = [{kind.tag[0]: step for kind, step in REPLIES[source].items()} for source in Step]
+"""The reply table by step and type byte, so that the head of the queue is moved with one look-up."""
 
 _EXECUTION: Final = [Step.BIND, Step.EXECUTE]
 
@@ -46,7 +46,6 @@ class Conversation:
 
     __slots__ = (
         "_columns",
-        "_expected",
         "_phase",
         "_protocol_version",
         "_queue",
@@ -62,7 +61,6 @@ class Conversation:
         self._status = "I"
         # The reply under way, and the first steps of those behind it.
         self._step = _DONE
-        self._expected: dict[int, Step] = _BY_TAG[_DONE]
         self._queue: deque[Step] = deque()
         self._columns: int | None = None
         # After an error, until Sync: what is sent is not answered.
@@ -261,14 +259,12 @@ class Conversation:
     def _move(self, step: Step) -> None:
         if step is _DONE:
             self._begin_next()
-        elif step is not self._step:
+        else:
             self._step = step
-            self._expected = _BY_TAG[step]
 
     def _begin_next(self) -> None:
         queue = self._queue
-        self._step = step = queue.popleft() if queue else _DONE
-        self._expected = _BY_TAG[step]
+        self._step = queue.popleft() if queue else _DONE
         self._columns = None
         self.row_sink = None
 
