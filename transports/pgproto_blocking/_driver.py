@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from threading import get_ident
-from typing import NamedTuple, TypeAlias, TypeVar
+from typing import TypeAlias, TypeVar
 
 from pgproto import _effects as effects
 from pgproto._connecting import cancel
@@ -48,13 +48,8 @@ R = TypeVar("R")
 
 Action: TypeAlias = Callable[[], object]
 
-
-class _Seat(NamedTuple):
-    """Where a thread waits, and until when."""
-
-    woken: threading.Lock | None
-    """What a passenger waits for; None at the wheel."""
-    until: float | None
+Seat: TypeAlias = "tuple[threading.Lock | None, float | None]"
+"""Where a thread waits: a passenger for this lock, or at the wheel; and until when."""
 
 
 class Driver:
@@ -107,7 +102,7 @@ class Driver:
     def wait(self, waitable: Waitable, timeout: float | None = None) -> None:
         """Drive, or wait as a passenger, until there is news of it; or for ``timeout`` seconds."""
         machine = self._expect_machine()
-        if not _has_news(waitable):
+        if not (waitable.stirred or waitable.done):
             self._ride(machine, waitable, None if timeout is None else time.monotonic() + timeout)
         waitable.stirred = False
 
@@ -143,20 +138,19 @@ class Driver:
         self, machine: RequestMachine, waitable: Waitable, until: float | None, submit: Action | None = None
     ) -> None:
         """Wait, at the wheel or as a passenger, until there is news."""
-        seat: _Seat | None = None
+        seat: Seat | None = None
         try:
             while True:
-                turn = partial(self._turn, machine, waitable, until, seat, submit)
-                with self._lock: seat = self._safely(machine, turn)  # fmt: skip  # noqa: E701
+                with self._lock: seat = self._turn(machine, waitable, until, seat, submit)  # fmt: skip  # noqa: E701
                 submit = None
                 if seat is None:
                     self._run_errands(machine)
-                    if _has_news(waitable) or (until is not None and time.monotonic() >= until):
+                    if waitable.stirred or waitable.done or (until is not None and until <= time.monotonic()):
                         return
-                elif seat.woken is None:
-                    self._wire.wait(_from_now(seat.until))
+                elif seat[0] is None:
+                    self._wire.wait(None if seat[1] is None else max(0.0, seat[1] - time.monotonic()))
                 else:
-                    seat.woken.acquire(timeout=-1 if (seconds := _from_now(seat.until)) is None else seconds)
+                    seat[0].acquire(timeout=-1 if seat[1] is None else max(0.0, seat[1] - time.monotonic()))
         except BaseException:
             self._do(machine, partial(self._get_up, machine, waitable, seat))
             raise
@@ -166,44 +160,52 @@ class Driver:
         machine: RequestMachine,
         waitable: Waitable,
         until: float | None,
-        seat: _Seat | None,
+        seat: Seat | None,
         submit: Action | None,
-    ) -> _Seat | None:
+    ) -> Seat | None:
         """Do what can be done without waiting; returns where to wait, or None if there is no need to."""
-        at_wheel = self._at_wheel == get_ident()
-        if seat is not None and seat.woken is not None:
-            self._passengers.remove(waitable, seat.woken)
-        if submit is not None:
-            submit()
-        self._exchange(machine, reading=at_wheel)
-        due = machine.next_deadline()
-        if due is not None and due <= time.monotonic():
-            # What has come counts before what is late: nobody may have looked for a while.
-            machine.tick()
-            self._exchange(machine)
+        try:
+            at_wheel = self._at_wheel == get_ident()
+            if self._cut_off is not None:
+                machine.fail(ConnectionLost(self._cut_off))
+            if seat is not None and seat[0] is not None:
+                self._passengers.remove(waitable, seat[0])
+            if submit is not None:
+                submit()
+            self._exchange(machine, reading=at_wheel)
             due = machine.next_deadline()
-        if machine.failure is not None and not _has_news(waitable):
-            give_outcome(machine, waitable)
-        if (
-            _has_news(waitable)
-            or self._has_errands(machine)
-            or (until is not None and until <= time.monotonic())
-        ):
-            if at_wheel:
-                self._at_wheel = None
-            self._hand_over()
-            return None
-        if until is None or (due is not None and due < until):
-            until = due
-        if at_wheel or self._at_wheel is None:
-            self._at_wheel = get_ident()
-            return _Seat(None, until)
-        return _Seat(self._passengers.add(waitable), until)
+            if due is not None and due <= time.monotonic():
+                # What has come counts before what is late: nobody may have looked for a while.
+                machine.tick()
+                self._exchange(machine)
+                due = machine.next_deadline()
+            if machine.failure is not None and not waitable.stirred:
+                give_outcome(machine, waitable)
+            if (
+                waitable.stirred
+                or waitable.done
+                or self._has_errands(machine)
+                or (until is not None and until <= time.monotonic())
+            ):
+                if at_wheel:
+                    self._at_wheel = None
+                self._hand_over()
+                return None
+            if until is None or (due is not None and due < until):
+                until = due
+            if self._at_wheel is None:
+                self._at_wheel = get_ident()
+            elif not at_wheel:
+                return self._passengers.add(waitable), until
+            return None, until
+        except BaseException:
+            self._break_off(machine)
+            raise
 
-    def _get_up(self, machine: RequestMachine, waitable: Waitable, seat: _Seat | None) -> None:
+    def _get_up(self, machine: RequestMachine, waitable: Waitable, seat: Seat | None) -> None:
         """This thread waits no more, and did not come to its turn."""
-        if seat is not None and seat.woken is not None:
-            self._passengers.remove(waitable, seat.woken)
+        if seat is not None and seat[0] is not None:
+            self._passengers.remove(waitable, seat[0])
         if self._at_wheel == get_ident():
             self._at_wheel = None
         self._exchange(machine)
@@ -233,12 +235,15 @@ class Driver:
         except Error:
             raise
         except BaseException:
-            if self._at_wheel == get_ident():
-                self._at_wheel = None
-            break_off(machine, self._passengers.waitables)
-            self._passengers.wake_all()
-            self._end_wire()
+            self._break_off(machine)
             raise
+
+    def _break_off(self, machine: RequestMachine) -> None:
+        if self._at_wheel == get_ident():
+            self._at_wheel = None
+        break_off(machine, self._passengers.waitables)
+        self._passengers.wake_all()
+        self._end_wire()
 
     def _act(self, machine: RequestMachine, action: Callable[[], R]) -> R:
         try:
@@ -270,7 +275,8 @@ class Driver:
             self._end_wire()
         wire.watch(reading_paused=machine.reading_paused)
         for stirred in machine.take_stirred():
-            self._passengers.wake(stirred)
+            if self._passengers:
+                self._passengers.wake(stirred)
         if machine.take_cancel():
             self._cancel_wanted = True
 
@@ -362,12 +368,3 @@ class Driver:
                     self.perform(Goodbye(timeout))
         finally:
             self.abort()
-
-
-def _has_news(waitable: Waitable) -> bool:
-    return waitable.stirred or waitable.done
-
-
-def _from_now(when: float | None) -> float | None:
-    """In how many seconds it is that time."""
-    return None if when is None else max(0.0, when - time.monotonic())
