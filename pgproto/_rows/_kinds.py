@@ -42,7 +42,8 @@ _BYTES: Final = Kind("", "{d}")
 _TIMESTAMP: Final = Kind("q", "epoch + microsecond * {v}")
 _TIMESTAMPTZ: Final = Kind("q", "epoch_utc + microsecond * {v}")
 _DATE: Final = Kind("i", f"from_ordinal({{v}} + {EPOCH_ORDINAL})")
-_CHAR: Final = Kind("c", "characters[{v}]")
+_UUID: Final = Kind("16s", "{c}({v})")
+_CHAR: Final = Kind("B", "characters[{v}]")
 
 _char = BUILTIN_CODECS[18].decode
 
@@ -52,18 +53,20 @@ NAMES: Final[Mapping[str, Any]] = {
     "microsecond": MICROSECOND,
     "from_ordinal": date.fromordinal,
     "starmap": starmap,
-    "characters": {byte: _char(byte) for byte in (bytes([number]) for number in range(256))},
+    "characters": [_char(bytes([byte])) for byte in range(256)],
 }
 """What the expressions use."""
 
-# The functions whose work is so little that calling them takes as long again. Where an expression fails (a
-# date that `datetime` has not, bytes that are not UTF-8), the row is decoded once more, with the function.
+# The functions whose values are all of one width, and those whose work is so little that calling them takes
+# as long again. Where an expression fails (a date that `datetime` has not, bytes that are not UTF-8), the row
+# is decoded once more, with the function.
 _TEXT_CODE: Final = getattr(BUILTIN_CODECS[25].decode, "__code__", None)
 _BY_FUNCTION: Final = (
     (BUILTIN_CODECS[1082].from_struct, _DATE),
     (BUILTIN_CODECS[1114].from_struct, _TIMESTAMP),
     (BUILTIN_CODECS[1184].from_struct, _TIMESTAMPTZ),
     (BUILTIN_CODECS[17].decode, _BYTES),
+    (BUILTIN_CODECS[2950].decode, _UUID),
     (_char, _CHAR),
 )
 

@@ -5,6 +5,9 @@ lengths and values of all columns of a fixed width that follow each other, and e
 next column of a variable width, which tells where the next segment begins. The first segment begins with the
 message's own header. A row is taken only if all the lengths are as expected and add up to the message's.
 
+The last segment, if it has columns, is unpacked together with the first of the next row: that saves one call
+for each row.
+
 A column in which NULLs are common ends a segment too, whatever its width, and the next segment is unpacked
 in one of two ways. All other NULLs are not expected.
 
@@ -47,27 +50,39 @@ class RowSource:
         self._target = target
         self._lines: list[str] = []
         self._indent = 5
-        self._shortest = 0
+        self._merged = self._is_merged()
+        self._header: tuple[list[str], str] = ([], "")
         self._segment = _Segment(header=True)
         self._start, self._offset = "p", 0
         self._values: list[str] = []
+
+    def _is_merged(self) -> bool:
+        """Whether columns of a fixed width follow the last one of a variable width."""
+        odd = [i for i, kind in enumerate(self._kinds) if self._nullable[i] or not kind.code]
+        return bool(odd) and odd[-1] < len(self._kinds) - 1 and not self._kinds[odd[-1]].code
 
     def text(self) -> str:
         """The whole text; fills `names`."""
         columns = range(len(self._kinds))
         for i in columns:
             self._column(i)
-        self._unpack()
+        self._unpack(last=True)
         self._line(f"if {self._here()} != e:", "    return p")
         makers = [f"k{i}" for i in columns] if self._target == "dict" else ["make"]
+        names, layout = self._header
+        header = f"{', '.join(names)} = {self._unpacker('!' + layout)}(data, p)"
         return f"""
 def build({", ".join([*makers, *(f"c{i}" for i in columns)])}):
     def run(rows, data, start, end):
         append = rows.append
         p = start
-        last = end - {self._shortest}
+        last = end - {struct.calcsize("!" + layout)}
+        if p > last:
+            return p
         try:
-            while p <= last and data[p] == 68:
+            {header if self._merged else ""}
+            while {"True" if self._merged else "p <= last"}:
+                {"" if self._merged else header}
 {chr(10).join(self._lines)}
                 append({self._row(self._values)})
                 p = e
@@ -94,14 +109,21 @@ def build({", ".join([*makers, *(f"c{i}" for i in columns)])}):
         row = f"({', '.join(values)}{',' if len(values) == 1 else ''})"
         return row if self._target == "tuple" else f"make({row})"
 
-    def _value(self, i: int) -> str:
-        return self._kinds[i].expression.format(v=f"v{i}", c=f"c{i}", d=f"data[a{i}:b{i}]")
+    def _value(self, i: int, variable: str = "v") -> str:
+        return self._kinds[i].expression.format(v=f"{variable}{i}", c=f"c{i}", d=f"data[a{i}:b{i}]")
+
+    def _unpacker(self, layout: str) -> str:
+        """The name of what unpacks this."""
+        name = f"u{len(self.names)}"
+        self.names[name] = struct.Struct(layout).unpack_from
+        return name
 
     def _column(self, i: int) -> None:
         kind, nullable = self._kinds[i], self._nullable[i]
         if kind.code and not nullable:
             self._segment.add(i, kind)
-            self._values.append(self._value(i))
+            # Those of the next row have come when the row is made.
+            self._values.append(self._value(i, "w" if self._merged and self._segment.header else "v"))
             return
         self._segment.end(i)
         self._unpack()
@@ -126,12 +148,12 @@ def build({", ".join([*makers, *(f"c{i}" for i in columns)])}):
         self._start, self._offset = f"b{i}", 0
         self._segment = _Segment()
 
-    def _unpack(self) -> None:
+    def _unpack(self, *, last: bool = False) -> None:
         """Write what unpacks and checks the segment that has been collected."""
         segment = self._segment
         i = segment.after
         if i is None:
-            self._unpack_one(segment)
+            self._unpack_one(segment, last=last)
             return
         # Behind a column of a fixed width that may be NULL: the segment begins with its value or without.
         kind = self._kinds[i]
@@ -150,30 +172,39 @@ def build({", ".join([*makers, *(f"c{i}" for i in columns)])}):
         self._line("else:", "    return p")
         self._start, self._offset = f"s{i}", 0
 
-    def _unpack_one(self, segment: _Segment) -> None:
+    def _unpack_one(self, segment: _Segment, *, last: bool = False) -> None:
         start = self._here()
         checks: list[str] = []
         many = len(segment.lengths) >= _MANY_LENGTHS
         if many:
-            lengths = f"n{len(self.names)}"
-            self.names[lengths] = struct.Struct(segment.format(values=False)).unpack_from
-            self.names[f"w{lengths}"] = tuple(segment.lengths.values())
-            checks.append(f"{lengths}(data, {start}) != w{lengths}")
+            unpack = self._unpacker("!" + segment.format(values=False))
+            self.names[f"w{unpack}"] = tuple(segment.lengths.values())
+            checks.append(f"{unpack}(data, {start}) != w{unpack}")
         else:
             checks += segment.comparisons()
         names = segment.all_names(lengths=not many)
-        layout = struct.Struct(segment.format(values=True, lengths=not many))
-        if names:
-            unpack = f"u{sum(name[0] == 'u' for name in self.names)}"
-            self.names[unpack] = layout.unpack_from
-            self._line(f"{', '.join(names)}{',' if len(names) == 1 else ''} = {unpack}(data, {start})")
+        layout = segment.format(values=True, lengths=not many)
         if segment.header:
-            self._shortest = layout.size
+            self._header = names, layout
             self._line("e = p + 1 + n", "if e > end:", "    return p")
-            checks.insert(0, f"k != {len(self._kinds)}")
+            checks[:0] = ["t != 68", f"k != {len(self._kinds)}"]
+        elif names:
+            self._line(*self._unpacking(names, layout, start, merged=last and self._merged))
         if checks:
             self._line(f"if {' or '.join(checks)}:", "    return p")
-        self._offset += layout.size
+        if segment.header and self._merged and segment.lengths:
+            variables = [f"{i}" for i in segment.lengths]
+            self._line(f"w{', w'.join(variables)} = v{', v'.join(variables)}")
+        self._offset += struct.calcsize("!" + layout)
+
+    def _unpacking(self, names: Sequence[str], layout: str, start: str, *, merged: bool) -> list[str]:
+        """Lines that unpack a segment; if merged, the header of the next row too, where it is there."""
+        alone = f"{', '.join(names)}, = {self._unpacker('!' + layout)}(data, {start})"
+        if not merged:
+            return [alone]
+        more, header = self._header
+        both = f"{', '.join([*names, *more])} = {self._unpacker(f'!{layout}{header}')}(data, {start})"
+        return ["if e <= last:", f"    {both}", "else:", f"    {alone}", "    t = 0"]
 
     def _many(self) -> str:
         """The rows of what `struct` has unpacked from many of them."""
@@ -220,7 +251,7 @@ class _Segment:
         return segment
 
     def format(self, *, values: bool, lengths: bool = True) -> str:
-        parts = ["!", ("xiH" if values else "7x") if self.header else ""]
+        parts = [("BiH" if values else "7x") if self.header else ""]
         for i, kind in self._kinds.items():
             if i != self._headless:
                 parts.append("i" if lengths else "4x")
@@ -231,7 +262,7 @@ class _Segment:
 
     def all_names(self, *, lengths: bool) -> list[str]:
         """Of what is unpacked."""
-        names = ["n", "k"] if self.header else []
+        names = ["t", "n", "k"] if self.header else []
         for i in self._kinds:
             if lengths and i != self._headless:
                 names.append(f"l{i}")

@@ -189,9 +189,12 @@ def test_stops_before_what_is_not_a_whole_row(codecs: Sequence[Codec]) -> None:
                 assert len(rows) == count
 
 
-def test_stops_at_the_end_it_is_given() -> None:
-    row = row_message([int4(1)])
-    decode = trained([INT4], [int4(1)])
+@pytest.mark.parametrize("codecs", [[INT4], [INT4, TEXT], [INT4, TEXT, INT8], [TEXT, INT4, INT4]])
+def test_stops_at_the_end_it_is_given(codecs: Sequence[Codec]) -> None:
+    samples: dict[Codec, bytes] = {INT4: int4(1), TEXT: b"text", INT8: int8(2)}
+    values = [samples[codec] for codec in codecs]
+    row = row_message(values)
+    decode = trained(codecs, values)
     for end in range(len(row) * 20):
         rows: list[object] = []
         assert decode(rows, row * 20, 0, end) == end - end % len(row)
