@@ -28,13 +28,16 @@ from pgproto.types._tsquery import TSQUERY_CODEC
 from pgproto.types._tsvector import TSVECTOR_CODEC
 from pgproto.types._vectors import vector_codec
 
-__all__ = ["BUILTIN_CODECS", "CONTAINERS", "RECORD", "container_codec"]
+__all__ = ["BUILTIN_ARRAYS", "BUILTIN_CODECS", "CONTAINERS", "RECORD", "container_codec"]
 
 RECORD: Final = 2249
 
 _ARRAYS: Final = {oid: (name, element, delimiter) for oid, name, element, delimiter in ARRAYS}
 _RANGES: Final = {oid: (name, subtype) for oid, name, subtype in RANGES}
 _MULTIRANGES: Final = {oid: (name, part) for oid, name, part in MULTIRANGES}
+
+BUILTIN_ARRAYS: Final = frozenset(_ARRAYS)
+"""The OIDs of all built-in arrays."""
 
 CONTAINERS: Final[Mapping[int, int]] = MappingProxyType(
     {

@@ -9,7 +9,7 @@ from typing import Any, Final, Literal, NoReturn, TypeAlias
 
 from pgproto.errors import DataError
 from pgproto.types._arrays import array_codec
-from pgproto.types._builtin import BUILTIN_CODECS, CONTAINERS, RECORD, container_codec
+from pgproto.types._builtin import BUILTIN_ARRAYS, BUILTIN_CODECS, CONTAINERS, RECORD, container_codec
 from pgproto.types._codec import (
     BINARY,
     MAX_DEPTH,
@@ -257,12 +257,18 @@ class TypeRegistry:
             case "composite":
                 return composite_codec(oid, name, known.attribute_names, parts)
             case "domain":
-                return dataclasses.replace(parts[0], oid=oid, name=name)
+                # A list is then one value, and not a dimension of an array of the domain.
+                takes_sequences = parts[0].takes_sequences or self._is_array(known.parts[0])
+                return dataclasses.replace(parts[0], oid=oid, name=name, takes_sequences=takes_sequences)
             case "enum":
                 return text_codec(oid, name, BINARY)
             case _:
                 factory = EXTENSION_CODECS.get((known.extension or "", known.name))
                 return text_codec(oid, name, TEXT) if factory is None else factory(oid, name)
+
+    def _is_array(self, oid: int) -> bool:
+        known = self._known.get(oid)
+        return oid in BUILTIN_ARRAYS if known is None else known.kind == "array"
 
 
 class _Functions:

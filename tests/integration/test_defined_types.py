@@ -54,6 +54,12 @@ def schema(session: RawSession) -> Generator[str, None, None]:
         create domain nice_item as item;
         create type span as range (subtype = float8);
         create type itemrange as range (subtype = item);
+        create type moodrange as range (subtype = mood);
+        create domain fine as mood check (value <> 'sad');
+        create domain finest as fine;
+        create domain narrow as span check (upper(value) - lower(value) < 10 or value is null);
+        create domain narrows as span_multirange;
+        create type positiverange as range (subtype = positive);
         create type nested as (
             items item[], span span, spans span_multirange[], one nice_item, who regclass
         );
@@ -87,6 +93,7 @@ ITEMS = st.tuples(
     st.none() | FLOATS,
 ).map(lambda values: Composite(ITEM_NAMES, values))
 SPANS = ranges(FLOATS)
+NARROW = ranges(st.floats(0, 9))
 NESTED = st.tuples(
     st.none() | st.lists(st.none() | ITEMS, max_size=3),
     st.none() | SPANS,
@@ -107,6 +114,33 @@ DEFINED: dict[str, Case] = {
     "span": Case(SPANS, exact=False),
     "span[]": Case(arrays(SPANS), exact=False),
     "span_multirange": Case(st.lists(SPANS, max_size=4).map(Multirange), exact=False),
+    "span_multirange[]": Case(arrays(st.lists(SPANS, max_size=3).map(Multirange)), exact=False),
+    "narrow": Case(NARROW, exact=False),
+    "narrow[]": Case(arrays(NARROW), exact=False),
+    "narrows": Case(st.lists(SPANS, max_size=4).map(Multirange), exact=False),
+    "finest": Case(st.sampled_from(["so so", 'hap"py'])),
+    "finest[]": Case(arrays(st.sampled_from(["so so", 'hap"py'])), same_text=False),
+    "moods[]": Case(
+        st.lists(st.none() | st.lists(st.none() | MOODS, max_size=3), max_size=3), same_text=False
+    ),
+    "nice_item[]": Case(arrays(ITEMS, ambiguous=True), same_text=False),
+    "moodrange": Case(ranges(MOODS, ["sad", "so so", 'hap"py'].index), same_text=False, exact=False),
+    "moodrange[]": Case(
+        arrays(ranges(MOODS, ["sad", "so so", 'hap"py'].index)), same_text=False, exact=False
+    ),
+    "moodmultirange": Case(
+        st.lists(ranges(MOODS, ["sad", "so so", 'hap"py'].index), max_size=3).map(Multirange),
+        same_text=False,
+        exact=False,
+    ),
+    "positiverange": Case(ranges(st.integers(1, 2**31 - 1)), exact=False),
+    "positivemultirange": Case(
+        st.lists(ranges(st.integers(1, 2**31 - 1)), max_size=3).map(Multirange), exact=False
+    ),
+    "itemrange[]": Case(
+        st.lists(st.none() | ITEMS.map(lambda item: Range(item, None)), max_size=3), same_text=False
+    ),
+    "itemmultirange": Case(ITEMS.map(lambda item: Multirange([Range(item, None)])), same_text=False),
     "itemrange": Case(ITEMS.map(lambda item: Range(item, None)), same_text=False),
     "nested": Case(NESTED, exact=False, same_text=False),
     "ledger": Case(
@@ -177,6 +211,31 @@ def test_custom_codecs(session: RawSession, registry: TypeRegistry) -> None:
 
 # Types of extensions
 
+LABELS = st.text("abcXYZ019_", min_size=1, max_size=6)
+
+
+@st.composite
+def lqueries(draw: st.DrawFn) -> str:
+    marks = st.sampled_from(["", "*", "@", "%", "@*"])
+    word = st.tuples(LABELS, marks).map("".join)
+    either = st.lists(word, min_size=1, max_size=3).map("|".join)
+    level = either | either.map("!".__add__) | st.sampled_from(["*", "*{2}", "*{1,2}", "*{,3}"])
+    return ".".join(draw(st.lists(level, min_size=1, max_size=4)))
+
+
+@st.composite
+def ltxtqueries(draw: st.DrawFn) -> str:
+    words = draw(st.lists(LABELS, min_size=1, max_size=4))
+    text = words[0]
+    for word in words[1:]:
+        text += f" {draw(st.sampled_from('&|'))} {draw(st.sampled_from(['', '!']))}{word}"
+    return text
+
+
+LTREES = st.lists(LABELS, min_size=1, max_size=5).map(".".join)
+CUBES = st.integers(0, 5).flatmap(
+    lambda count: st.builds(Cube, *[st.lists(FINITE, min_size=count, max_size=count)] * 2)
+)
 EXTENSIONS: dict[str, tuple[str, Case]] = {
     "hstore": (
         "hstore",
@@ -189,19 +248,15 @@ EXTENSIONS: dict[str, tuple[str, Case]] = {
     "citext": ("citext", Case(text())),
     "ltree": (
         "ltree",
-        Case(st.lists(st.text("abcXYZ019_", min_size=1), min_size=1, max_size=5).map(".".join)),
+        Case(LTREES),
     ),
-    "lquery": ("ltree", Case(st.sampled_from(["a", "*", "a.*{1,2}.b", "!a.b|c", "a@"]))),
-    "ltxtquery": ("ltree", Case(st.sampled_from(["a", "a & b*", "!a | b@"]))),
-    "cube": (
-        "cube",
-        Case(
-            st.integers(0, 5).flatmap(
-                lambda count: st.builds(Cube, *[st.lists(FINITE, min_size=count, max_size=count)] * 2)
-            ),
-            exact=False,
-        ),
-    ),
+    "ltree[]": ("ltree", Case(arrays(LTREES), same_text=False)),
+    "lquery": ("ltree", Case(lqueries())),
+    "lquery[]": ("ltree", Case(arrays(lqueries()), same_text=False)),
+    "ltxtquery": ("ltree", Case(ltxtqueries(), exact=False)),
+    "citext[]": ("citext", Case(arrays(text()), same_text=False)),
+    "cube": ("cube", Case(CUBES, exact=False)),
+    "cube[]": ("cube", Case(arrays(CUBES), exact=False, same_text=False)),
 }
 
 

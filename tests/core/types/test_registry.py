@@ -126,6 +126,25 @@ class TestLearning:
         assert (codec.oid, codec.struct_format) == (POSITIVE, "i")
         assert codec.decode(codec.encode(5)) == 5
 
+    @pytest.mark.parametrize("base", [1007, MOODS])
+    def test_arrays_of_a_domain_over_an_array_have_one_dimension(
+        self, registry: TypeRegistry, base: int
+    ) -> None:
+        registry.learn(
+            [
+                row(99990, "rows", "domain", part=base),
+                row(99991, "_rows", "array", part=99990),
+                row(99992, "own_rows", "domain", part=99990),
+                row(99993, "_own_rows", "array", part=99992),
+            ]
+        )
+        cells: list[object] = [1, None] if base == 1007 else ["sad", None]
+        for array in (99991, 99993):
+            codec = registry.codec(array)
+            for value in ([cells, cells[:1]], [[], None], [None, cells]):
+                assert codec.decode(codec.encode(value)) == value
+                assert codec.decoder(TEXT)(codec.encoder(TEXT)(value)) == value
+
     def test_composite(self, registry: TypeRegistry) -> None:
         codec = registry.codec(ITEM)
         assert codec.decode(codec.encode((1, "sad"))) == Composite(("n", "mood"), (1, "sad"))
