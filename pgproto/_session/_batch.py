@@ -120,7 +120,7 @@ class Batch(IntroducingRequest[int]):
     def end(self, machine: RequestMachine) -> None:
         """There are no more sets of arguments."""
         self.ended = True
-        if machine.is_writing(self):
+        if machine.is_writing(self) and not self.introducing:
             self._write_portion(machine, b"")
             machine.end_group(self)
             self.execute_end = machine.written
@@ -146,6 +146,10 @@ class Batch(IntroducingRequest[int]):
         self.introduce(machine, self.sql, "")
 
     def introduced(self, machine: RequestMachine, statement: Statement) -> None:
+        if self.ended:
+            # There are no arguments, or the first of them could not be had.
+            machine.end_group(self)
+            return
         self._bound = _Bound(statement)
         self._parse = statement.parse if self.asked_about_types else b""
         machine.stir(self)

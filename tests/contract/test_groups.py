@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ from pgproto import (
     DivisionByZero,
     LocalProtocolError,
     PipelineAborted,
+    UndefinedTable,
     UniqueViolation,
 )
 from tests.contract.faces import Connect, Face, Session
@@ -93,6 +95,41 @@ async def test_a_batch_is_atomic_when_its_source_fails(connect: Connect) -> None
         with pytest.raises(Sentinel):
             await session.executemany(INSERT, numbers())
         assert await count(session) == 0
+
+
+def _nothing() -> Iterator[tuple[object, ...]]:
+    raise Sentinel
+    yield ()
+
+
+async def _make_tables(session: Session) -> None:
+    await make_table(session)
+    await session.execute("create type pg_temp.mood as enum ('sad', 'ok')")
+    await session.execute("create temp table typed (a pg_temp.mood)")
+
+
+@pytest.mark.parametrize("table", ["t", "typed", "missing"])
+async def test_a_batch_whose_source_fails_at_once(connect: Connect, table: str) -> None:
+    """Before the server has said what the statement is, or that there is none like it."""
+    async with connect() as session:
+        await _make_tables(session)
+        sources: list[tuple[Any, type[Exception]]] = [(_nothing(), Sentinel), (5, TypeError)]
+        for source, error in sources:
+            with pytest.raises(error):
+                await session.executemany(f"insert into {table} (a) values ($1)", source, timeout=10)
+            assert await session.fetchval("select 1") == 1
+
+
+@pytest.mark.parametrize("source", [list, lambda: iter(())], ids=["list", "iterator"])
+async def test_a_batch_of_nothing(connect: Connect, source: Callable[[], Any]) -> None:
+    async with connect() as session:
+        await _make_tables(session)
+        for table in ("t", "typed"):
+            sql = f"insert into {table} (a) values ($1)"
+            assert await session.executemany(sql, source(), timeout=10) == 0
+        with pytest.raises(UndefinedTable):
+            await session.executemany("insert into missing values ($1)", source(), timeout=10)
+        assert await session.fetchval("select 1") == 1
 
 
 async def test_a_batch_in_a_transaction(connect: Connect) -> None:
