@@ -58,7 +58,7 @@ class Cursor:
 
     def close(self) -> Request[None]:
         """Drop the portal."""
-        return _Close(self)
+        return _Close(self).unattended()
 
     def execute(self) -> bytes:
         """The Execute message for one batch."""

@@ -16,7 +16,7 @@ from pgproto._session._request import Request
 from pgproto._session._timers import Timers
 from pgproto._session._waiting import WaitingRoom
 from pgproto._short_way import ClientConnection
-from pgproto.errors import ConnectionLost, RemoteProtocolError
+from pgproto.errors import CommitUnknown, ConnectionLost, RemoteProtocolError
 
 __all__ = ["Flight"]
 
@@ -73,7 +73,8 @@ class Flight(Outbox):
             within = in_transaction and request.lease is lease
             request.lose(str(cause), cause, self._given, in_transaction=within)
             in_transaction = in_transaction and not request.ends_transaction
-            if request is first and isinstance(cause, RemoteProtocolError):
+            breaks = request is first and isinstance(cause, RemoteProtocolError)
+            if breaks and not isinstance(request.error, CommitUnknown):
                 request.error = cause
             self._finish(request)
         for waiting in (*self.reports.end(cause), *self.timers.clear()):

@@ -59,7 +59,7 @@ class Listener:
         if listeners:
             return None
         del subscriptions[self._channel]
-        return Command("UNLISTEN " + self._quoted, essential=True)
+        return Command("UNLISTEN " + self._quoted, essential=True).unattended()
 
     @property
     def is_subscribed(self) -> bool:

@@ -22,8 +22,8 @@ from typing import Final
 from pgproto import messages as m
 from pgproto._connection import NEED_DATA
 from pgproto._session._blocks import copy_block_of_context
-from pgproto._session._flight import Flight
 from pgproto._session._lease import Lease, lease_of_context
+from pgproto._session._leaving import Leaving
 from pgproto._session._markers import Goodbye
 from pgproto._session._outbox import FLUSH, SYNC
 from pgproto._session._reports import Callback
@@ -55,7 +55,7 @@ _TELLING: Final = _FORGETTING | CHANGING
 _UNASKED: Final = frozenset({m.NoticeResponse, m.ParameterStatus, m.NotificationResponse})
 
 
-class RequestMachine(Flight):
+class RequestMachine(Leaving):
     """The client side of one session, above an established `ClientConnection` and without I/O.
 
     ``clock`` gives monotonic seconds; deadlines are in its terms. ``statement_prefix`` begins the names of
@@ -80,20 +80,17 @@ class RequestMachine(Flight):
         cancel_timeout: float = 1.0,
         max_result_bytes: int | None = None,
     ) -> None:
-        super().__init__(connection, parameters)
-        self.clock = clock
+        super().__init__(connection, parameters, clock, can_cancel=can_cancel, cancel_timeout=cancel_timeout)
         self.types = types
         self.process_id = process_id
         self.statements = StatementCache(statement_cache_size, statement_prefix, unnamed=unnamed_statements)
         self.command_timeout = command_timeout
-        self.cancel_timeout = cancel_timeout
         self.max_result_bytes = max_result_bytes
         self.said_goodbye = False
         """Whether it ended in the orderly way, with Terminate."""
         self.traces = Traces()
         self.remarks: list[str] = []
         """What a puzzled user would want to find in the log; the transport writes it there."""
-        self._can_cancel = can_cancel
         self._max_pipeline = max_pipeline
         self._savepoints = 0
 
@@ -226,26 +223,6 @@ class RequestMachine(Flight):
         """Do what is due."""
         self.timers.run(self.clock())
 
-    def abandon(self, request: Request[object]) -> None:
-        """The owner of the request waits no more; no result of it may reach anybody else."""
-        if request.done or request.abandoned:
-            return
-        request.abandoned = True
-        if request.essential:
-            return
-        if self._waiting.remove(request):
-            request.done = True
-        else:
-            request.leave(self)
-
-    def take_cancel(self) -> bool:
-        """Whether the transport must now ask the server to cancel; then it calls `cancel_delivered`."""
-        return self._fence.take_wanted()
-
-    def cancel_delivered(self) -> None:
-        """The cancel request's own connection has ended, well or not."""
-        self._fence.delivered()
-
     def give_up_all(self, error: BaseException) -> None:
         """Nobody waits any more: what is not over comes to nothing, but what cleans up is still done."""
         for request in self._waiting.clear_out():
@@ -272,31 +249,10 @@ class RequestMachine(Flight):
                 self.statements.clear()
             self.traces.see_tag(tag)
 
-    def cancel(self, request: Request[object]) -> None:
-        """Ask the server to cancel the request, if the cancel can hit no other.
-
-        That is so if it is the only one in flight; nothing more is then written until the cancel request has
-        been delivered and its target is over. A request with followers on the wire is left to end by itself.
-        """
-        if (
-            self._can_cancel
-            and not self._fence.is_up
-            and len(self._flight) == 1
-            and self._flight[0] is request
-        ):
-            self._fence.raise_for(request)
-            self.timers.at(self.clock() + self.cancel_timeout, None, partial(self._cancel_overdue, request))
-
-    def cancel_current(self) -> None:
-        """Ask the server to cancel what it is doing for this session."""
-        if self._flight:
-            self.cancel(self._flight[0])
-
     # Inside.
 
-    def _cancel_overdue(self, target: Request[object]) -> None:
-        if self._fence.is_up_for(target):
-            self.fail(ConnectionLost(f"a cancel request had no effect within {self.cancel_timeout} s"))
+    def _let_go(self, request: Request[object]) -> None:
+        request.leave(self)
 
     def _time_out(self, request: Request[object]) -> None:
         if not request.abandoned:
@@ -320,6 +276,8 @@ class RequestMachine(Flight):
         self._flight.append(request)
         try:
             request.begin(self)
+            if request.abandoned:
+                self._see_to_head()
         except (DataError, LocalProtocolError) as error:
             self._flight.pop()
             request.error = error
@@ -341,8 +299,8 @@ class RequestMachine(Flight):
             self._waiting.put_back(request)
         if self._waiting.lease is not None:
             self._follow_lease(status)
-        if len(flight) == 1 and flight[0].abandoned:
-            flight[0].left_alone(self)
+        if flight and flight[0].abandoned:
+            self._see_to_head()
 
     def _follow_lease(self, status: str) -> None:
         for outcast in self._waiting.follow_status(status):

@@ -257,9 +257,6 @@ class Query(IntroducingRequest[R_co]):
         self.rows.drop()
         super().leave(machine)
 
-    def left_alone(self, machine: RequestMachine) -> None:
-        machine.cancel(self)
-
     def value(self) -> R_co:
         return self._finish(self.rows)
 

@@ -8,7 +8,7 @@ write next, and keeps what came until its owner asks for the result.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar
 
 from pgproto import messages as m
 from pgproto._connection import RowSink
@@ -116,12 +116,14 @@ class Request(Waitable, ABC, Generic[R_co]):
         """Take the ReadyForQuery; False if the request begins anew and is not over."""
         return True
 
-    def leave(self, machine: RequestMachine) -> None:
-        """Its owner has gone while it was in flight."""
-        machine.cancel(self)
+    def unattended(self) -> Self:
+        """Nobody is going to wait for it."""
+        self.abandoned = True
+        return self
 
-    def left_alone(self, machine: RequestMachine) -> None:
-        """Its owner has gone, and now it is alone in flight; a cancel request could hit nobody else."""
+    def leave(self, machine: RequestMachine) -> None:
+        """Its owner has gone while it was in flight. It hears so again when those before it are over."""
+        machine.cancel(self)
 
     @abstractmethod
     def value(self) -> R_co:

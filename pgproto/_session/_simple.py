@@ -169,6 +169,11 @@ class Commit(Command):
         super().__init__("COMMIT", essential=True, timeout=timeout)
         self._status = ""
 
+    def receive(self, machine: RequestMachine, message: m.Message) -> None:
+        super().receive(machine, message)
+        if self.tag not in ("", "COMMIT", "ROLLBACK"):
+            raise RemoteProtocolError(f"the server answered COMMIT with {self.tag!r}")
+
     def ready(self, machine: RequestMachine, status: str) -> bool:
         self._status = status
         return True

@@ -13,7 +13,7 @@ from pgproto._session._request import Request
 from pgproto._session._simple import Command, Commit
 from pgproto._session._sql import quote_ident
 from pgproto._session._tag import CommandTag
-from pgproto.errors import CommitUnknown, DataError, LocalProtocolError
+from pgproto.errors import CommitUnknown, ConnectionLost, DataError, LocalProtocolError
 
 __all__ = ["TransactionScope"]
 
@@ -76,6 +76,14 @@ class TransactionScope:
         """Whether it was begun, and nobody else will end it if its owner does not."""
         return self._begin is not None and self._savepoint is None and not self.is_over
 
+    def check_kept(self) -> None:
+        """Its block has ended in peace, and it is over: raise if that is because the connection was lost."""
+        lease = self.lease
+        if not self.ended and lease is not None and lease.ended and not lease.closing:
+            raise ConnectionLost(
+                "the connection was lost before the transaction was committed", outcome="not_committed"
+            ) from self.machine.failure
+
     def commit(self) -> Request[CommandTag]:
         """The command that keeps what was done; its result raises `TransactionRolledBack` if it did not."""
         lease = self.open_lease()
@@ -112,7 +120,7 @@ class TransactionScope:
         if begin.first_byte < 0:
             self._end(lease)
             return None
-        return self.rollback()
+        return self.rollback().unattended()
 
     def _end(self, lease: Lease) -> None:
         self.ended = True

@@ -52,6 +52,8 @@ class AsyncTransaction(AsyncCopies):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if self._scope.is_over:
+            if error is None:
+                self._scope.check_kept()
             return
         if error is None:
             await self.commit()
@@ -61,7 +63,7 @@ class AsyncTransaction(AsyncCopies):
                 await self.rollback()
         else:
             # Whoever is being cancelled does not wait; the command goes out all the same.
-            self._driver.start(self._scope.rollback(), self._scope.lease)
+            self._driver.start(self._scope.rollback().unattended(), self._scope.lease)
 
     def transaction(self) -> AsyncTransaction:
         """A savepoint in this transaction."""
@@ -81,7 +83,7 @@ class AsyncTransaction(AsyncCopies):
         except BaseException as error:
             self._scope.left(commit, error)
             if not self._scope.ended:
-                self._driver.start(self._scope.rollback(), lease)
+                self._driver.start(self._scope.rollback().unattended(), lease)
             raise
         self._scope.released()
 

@@ -62,8 +62,9 @@ class BlockingTransaction(BlockingCopies):
     ) -> None:
         try:
             if self._scope.is_over:
-                return
-            if error is None:
+                if error is None:
+                    self._scope.check_kept()
+            elif error is None:
                 self.commit()
             elif isinstance(error, Exception):
                 # What went wrong in the block matters more than what goes wrong now.
@@ -116,7 +117,7 @@ class BlockingTransaction(BlockingCopies):
             if commit is not None:
                 self._scope.left(commit, error)
                 if not self._scope.ended:
-                    self._submit(self._scope.rollback)
+                    self._submit(lambda: self._scope.rollback().unattended())
             raise
 
     def rollback(self) -> None:

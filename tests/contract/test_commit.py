@@ -93,3 +93,19 @@ async def test_cancelled_in_the_midst_of_commit(connect: Connect, face: Face, ob
             group.cancel_scope.cancel()
         assert [type(each) for each in causes] == [CommitUnknown]
         session.terminate()
+
+
+async def test_a_loss_that_the_block_ignores_is_no_commit(
+    connect_through: Connect, proxy: FaultyProxy, observer: Observer
+) -> None:
+    observer.execute(TABLE)
+    async with connect_through() as session:
+        with pytest.raises(ConnectionLost) as info:
+            async with session.transaction() as tx:
+                await tx.execute("insert into committed values ('ignored')")
+                proxy.fail("reset")
+                with pytest.raises(ConnectionLost):
+                    await tx.execute("select 1")
+        assert info.value.outcome == "not_committed"
+    proxy.mend()
+    assert observer.value("select count(*) from committed where token = 'ignored'") == 0
