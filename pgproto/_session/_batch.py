@@ -22,6 +22,7 @@ from pgproto._session._statement import Statement
 from pgproto._session._tag import CommandTag
 from pgproto._state import Step
 from pgproto.errors import DataError, LocalProtocolError
+from pgproto.types._guards import is_iterable
 
 __all__ = ["Batch"]
 
@@ -212,8 +213,12 @@ class Batch(IntroducingRequest[int]):
         return self._total
 
 
-def _check(arguments: Sequence[object]) -> tuple[object, ...]:
+def _check(arguments: object) -> tuple[object, ...]:
     """A set that is neither a tuple nor a list."""
-    if isinstance(arguments, str | bytes):
-        raise DataError(f"a set of arguments is a sequence of them, not {type(arguments).__name__}")
-    return tuple(arguments)
+    if is_iterable(arguments):
+        try:
+            return tuple(arguments)
+        except Exception as error:
+            # An iterable of the caller's own may fail in any way.
+            raise DataError(f"a set of arguments cannot be read: {type(error).__name__}: {error}") from error
+    raise DataError(f"a set of arguments is a sequence of them, not {type(arguments).__qualname__}")

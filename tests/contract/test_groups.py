@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -97,9 +97,8 @@ async def test_a_batch_is_atomic_when_its_source_fails(connect: Connect) -> None
         assert await count(session) == 0
 
 
-def _nothing() -> Iterator[tuple[object, ...]]:
+def _fail() -> NoReturn:
     raise Sentinel
-    yield ()
 
 
 async def _make_tables(session: Session) -> None:
@@ -113,7 +112,7 @@ async def test_a_batch_whose_source_fails_at_once(connect: Connect, table: str) 
     """Before the server has said what the statement is, or that there is none like it."""
     async with connect() as session:
         await _make_tables(session)
-        sources: list[tuple[Any, type[Exception]]] = [(_nothing(), Sentinel), (5, TypeError)]
+        sources: list[tuple[Any, type[Exception]]] = [(iter(_fail, ()), Sentinel), (5, TypeError)]
         for source, error in sources:
             with pytest.raises(error):
                 await session.executemany(f"insert into {table} (a) values ($1)", source, timeout=10)
@@ -147,8 +146,12 @@ async def test_what_cannot_be_a_batch(connect: Connect) -> None:
     async with connect() as session:
         with pytest.raises(DataError, match="COPY"):
             await session.executemany("copy t from stdin", [()])
-        with pytest.raises(DataError, match="str"):
-            await session.executemany("select $1::text", ["ab"])
+        sets: list[tuple[Any, str]] = [
+            ("ab", "not str"), (1, "not int"), ({"a": 1}, "not dict"), (iter(_fail, ()), "Sentinel"),
+        ]  # fmt: skip
+        for arguments, reason in sets:
+            with pytest.raises(DataError, match=f"a set of arguments .*{reason}"):
+                await session.executemany("select $1::text", [arguments])
         assert await session.fetchval("select 1") == 1
 
 
