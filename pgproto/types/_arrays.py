@@ -37,6 +37,7 @@ from pgproto.types._codec import (
     take_fields,
     wrong_value,
 )
+from pgproto.types._elements import element_packer
 from pgproto.types._guards import is_collection, is_list_or_tuple
 from pgproto.types._text_form import text_form
 from pgproto.types._value import integer_within
@@ -231,23 +232,15 @@ def _flattened(
 
 def _binary_encoder(name: str, element: Codec) -> Encode:
     encode_element, element_oid = element.encoder(BINARY), element.oid
-    # struct takes whatever is true for a bool.
-    plain = element.struct_format not in ("", "?") and element.from_struct is None
-    item = struct.Struct("!i" + element.struct_format) if plain else None
-
-    def uniform(elements: Sequence[object]) -> bytes | None:
-        """The elements by one call each, if there are no NULLs and nothing is wrong."""
-        if item is None:
-            return None
-        pack, width = item.pack, item.size - 4
-        try:
-            return b"".join([pack(width, value) for value in elements])
-        except Exception:
-            return None
+    pack = element_packer(element)
 
     def encode(value: object) -> bytes:
         elements, lengths, lower_bounds = _flattened(name, value, element)
-        body, nulls = uniform(elements), 0
+        nulls = 0
+        try:
+            body: bytes | None = pack(elements)
+        except Exception:
+            body = None
         if body is None:
             nulls = int(any([item is None for item in elements]))  # noqa: C419  # faster than a generator
             body = join_fields(name, encode_element, elements)

@@ -5,15 +5,19 @@ import struct
 from collections import deque
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Any, overload
+from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pgproto.errors import DataError
-from pgproto.types import BINARY, TEXT, Array, DateInfinity, Interval, Point
+from pgproto.types import BINARY, TEXT, Array, DateInfinity, Interval, Point, _arrays
 from pgproto.types._array_text import array_text, parse_array
+from pgproto.types._arrays import array_codec
+from pgproto.types._codec import Encode
 from tests.core.types.support import builtin, member, same
 
 INT4 = builtin("_int4")
@@ -300,3 +304,75 @@ def test_struct_of_every_width() -> None:
         codec = builtin(name)
         for count in (1, 2, 300):
             assert same(codec.decode(codec.encode([value] * count)), [value] * count)
+
+
+ODD: list[object] = [
+    *[
+        edge + near
+        for edge in (0, 2**15, 2**31, 2**32, 2**63, 2**64, -(2**15), -(2**63))
+        for near in (-1, 0, 1)
+    ],
+    *[
+        True,
+        0.5,
+        float("nan"),
+        1e300,
+        10**400,
+        Decimal("1.5"),
+        "",
+        "text",
+        "a\0b",
+        "\ud800",
+        "x" * 255,
+        "x" * 256,
+    ],
+    *[
+        b"x",
+        bytearray(b"x" * 300),
+        UUID(int=1),
+        date.max,
+        datetime.max,
+        datetime.now(UTC),
+        member("x"),
+        member(1),
+    ],
+    *[object(), {"a": None}, {}],
+]
+ELEMENTS = ["bool", "bytea", "int2", "int4", "int8", "oid", "xid8", "float4", "float8", "text",
+            "varchar", "json", "jsonb", "numeric", "uuid", "date", "timestamp",
+            "timestamptz", '"char"', "pg_lsn"]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ELEMENTS)
+def test_packed_at_one_go_or_one_by_one_it_is_the_same(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    element = builtin(name)
+    fast = array_codec(1, "array", element)
+    monkeypatch.setattr(_arrays, "element_packer", id)
+    plain = array_codec(1, "array", element)
+    fitting = [value for value in ODD if outcome(element.encode, value)[0] == "bytes"]
+    for times in (1, 20):
+        usual = fitting * times
+        assert outcome(fast.encode, usual) == outcome(plain.encode, usual)
+        for odd in (*ODD, None):
+            some = [*fitting[:3] * times, odd]
+            assert outcome(fast.encode, some) == outcome(plain.encode, some)
+
+
+def outcome(encode: Encode, value: object) -> tuple[str, object]:
+    try:
+        return "bytes", encode(value)
+    except DataError as error:
+        return "error", f"{error}, {error.__context__ is error.__cause__ or error.__suppress_context__}"
+
+
+@pytest.mark.parametrize("size", [1, 16, 17, 1000])
+@pytest.mark.parametrize("name", ["int2", "int4", "int8", "oid", "xid8", "float4", "float8", "text", "uuid"])
+def test_usual_elements_are_packed_at_one_go(name: str, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    value = {"text": "x" * size, "uuid": UUID(int=size)}.get(name, size)
+    codec = array_codec(1, "array", builtin(name))
+    expected = [value] * size
+    assert codec.decode(codec.encode(expected)) == expected
+    monkeypatch.setattr(_arrays, "join_fields", None)
+    assert codec.encode(expected)
+    with pytest.raises(TypeError, match="not callable"):
+        codec.encode([*expected, None])
