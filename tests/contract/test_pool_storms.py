@@ -9,8 +9,9 @@ import itertools
 import os
 import random
 import threading
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
 
@@ -18,6 +19,8 @@ import anyio
 import psycopg
 import pytest
 
+import pgproto_blocking
+from pgproto import PoolTimeout, QueryTimeout
 from tests.contract.faces import Face
 from tests.contract.pools import make_pool
 from tests.support.servers import Server
@@ -196,3 +199,161 @@ async def test_a_storm_of_cancellation(face: Face, postgres: Server, name: str) 
 @pytest.mark.parametrize("face", ["swift-asyncio", "uvloop", "trio"], indirect=True)
 async def test_a_great_storm_of_cancellation(face: Face, postgres: Server, name: str) -> None:
     await _storm(face, postgres, name, WHOLE)
+
+
+# --- Threads -----------------------------------------------------------------------------------------------
+
+
+class ThreadStorm:
+    """The same with threads: they run out of time."""
+
+    def __init__(self, pool: pgproto_blocking.Pool, count: int) -> None:
+        self.pool = pool
+        self.count = count
+        self.stopped = 0
+        self.served = 0
+        self.wrong: list[object] = []
+        self._lock = threading.Lock()
+        self._number = itertools.count(1)
+
+    def keep_calling(self) -> None:
+        chance = random.Random(self.count)
+        try:
+            while self.stopped < self.count:
+                stopped = self.call(next(self._number), chance)
+                with self._lock:
+                    self.stopped += stopped
+                    self.served += not stopped
+        except BaseException as error:
+            self.wrong.append(error)
+
+    def call(self, number: int, chance: random.Random) -> bool:
+        """Ask, with little time or with enough; whether it was too little."""
+        patience = chance.random() * PATIENCE
+        try:
+            match chance.randrange(10):
+                case 0:
+                    answer = self.pool.fetchval("select $1::int8", number)
+                case 1 | 2 | 3:
+                    answer = self.pool.fetchval(
+                        "select $1::int8 from pg_sleep(0.001)", number, timeout=patience
+                    )
+                case 4 | 5 | 6:
+                    with self.pool.acquire(timeout=10 * patience) as session:
+                        answer = session.fetchval("select $1::int8", number)
+                case _:
+                    with self.pool.acquire() as session, session.transaction() as tx:
+                        answer = tx.fetchval("select $1::int8 from pg_sleep(0.002)", number, timeout=patience)
+        except (PoolTimeout, QueryTimeout):
+            return True
+        if answer != number:
+            self.wrong.append((number, answer))
+        return False
+
+
+def _storm_of_threads(server: Server, name: str, count: int) -> None:
+    with (
+        sampling(server, name) as sampler,
+        pgproto_blocking.Pool(server.dsn, max_size=SIZE, application_name=name) as pool,
+    ):
+        storm = ThreadStorm(pool, count)
+        run_threads(CALLERS, storm.keep_calling)
+        assert storm.wrong == []
+        assert storm.stopped >= count
+        assert storm.served > 0
+        with ExitStack() as stack:
+            sessions = [stack.enter_context(pool.acquire(timeout=10)) for _ in range(SIZE)]
+            assert [session.fetchval("select $1::int", 7) for session in sessions] == [7] * SIZE
+            assert len({session.backend_pid for session in sessions}) == SIZE
+        until(lambda: pool.status().idle == SIZE)
+        status = pool.status()
+        assert status.requests_timeouts > 0
+        _see_to_accounts(status, storm.served)
+    assert 1 <= sampler.most <= SIZE
+    print(f"{storm.stopped} stopped, {status.requests_timeouts} of them while they waited")
+    print(f"{storm.served} served, {status.connections_num} connections, {sampler.samples} samples")
+
+
+def run_threads(count: int, work: Callable[[], object]) -> None:
+    threads = [threading.Thread(target=work) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
+def test_a_storm_of_threads_that_run_out_of_time(postgres: Server, name: str) -> None:
+    _storm_of_threads(postgres, name, PART)
+
+
+@pytest.mark.slow
+def test_a_great_storm_of_threads_that_run_out_of_time(postgres: Server, name: str) -> None:
+    _storm_of_threads(postgres, name, WHOLE)
+
+
+@pytest.fixture
+def small_stacks() -> Iterator[None]:
+    """A thousand threads, and not eight gigabytes."""
+    before = threading.stack_size(256 * 1024)
+    yield
+    threading.stack_size(before)
+
+
+@pytest.mark.usefixtures("small_stacks")
+def test_a_thousand_threads_are_served_in_the_order_in_which_they_came(postgres: Server) -> None:
+    served: list[int] = []
+
+    def wait(number: int) -> None:
+        with pool.acquire():
+            served.append(number)
+
+    with pgproto_blocking.Pool(postgres.dsn, max_size=1, acquire_timeout=100) as pool:
+        threads = [threading.Thread(target=wait, args=(number,)) for number in range(1000)]
+        with pool.acquire():
+            for number, thread in enumerate(threads):
+                thread.start()
+                while pool.status().waiting <= number:
+                    time.sleep(0)
+            assert served == []
+        for thread in threads:
+            thread.join()
+    assert served == list(range(1000))
+
+
+def _many_checkouts(server: Server, times: int) -> None:
+    wrong: list[object] = []
+    number = itertools.count()
+    with pgproto_blocking.Pool(server.dsn, max_size=8) as pool:
+
+        def work() -> None:
+            try:
+                for _ in range(times):
+                    mine = next(number)
+                    with pool.acquire() as session:
+                        if session.fetchval("select $1::int", mine) != mine:
+                            wrong.append(mine)
+            except BaseException as error:
+                wrong.append(error)
+
+        run_threads(64, work)
+        assert wrong == []
+        status = pool.status()
+        assert (status.in_use, status.waiting) == (0, 0)
+        assert (status.requests_num, status.returns_num) == (64 * times, 64 * times)
+        assert status.connections_num <= 8
+
+
+def test_many_threads(postgres: Server) -> None:
+    _many_checkouts(postgres, 30)
+
+
+@pytest.mark.slow
+def test_many_threads_for_long(postgres: Server) -> None:
+    _many_checkouts(postgres, 1000)
