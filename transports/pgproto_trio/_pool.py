@@ -7,7 +7,7 @@ import math
 import random
 import select
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -41,7 +41,7 @@ class Pool(AsyncPool[Driver, _Waiter, Session]):
         super()._prepare()
         self._now: Callable[[], float] = float  # there is no time before the pool is entered
         self._token: trio.lowlevel.TrioToken | None = None
-        self._manager = trio.open_nursery()
+        self._manager: AbstractAsyncContextManager[trio.Nursery] | None = None
         self._nursery: trio.Nursery | None = None
         self._timekeeper = trio.CancelScope()
         self._timer = math.inf
@@ -52,6 +52,7 @@ class Pool(AsyncPool[Driver, _Waiter, Session]):
     async def __aenter__(self) -> Self:
         self._token = trio.lowlevel.current_trio_token()
         self._now = trio.current_time
+        self._manager = trio.open_nursery()
         self._nursery = await self._manager.__aenter__()
         self._nursery.start_soon(self._keep_time)
         try:
@@ -75,7 +76,8 @@ class Pool(AsyncPool[Driver, _Waiter, Session]):
         finally:
             self._timekeeper.cancel()
             # What went wrong in the block must not come out wrapped into a group.
-            await self._manager.__aexit__(None, None, None)
+            if self._manager is not None:
+                await self._manager.__aexit__(None, None, None)
 
     async def close(self, timeout: float = 30) -> None:
         """Close the pool: sessions that are in use when they come back, or after ``timeout`` seconds."""
