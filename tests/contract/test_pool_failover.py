@@ -1,0 +1,178 @@
+"""Servers that restart, and a replica that takes over: pools find their way back by themselves."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from pgproto import ConnectionLost, PoolTimeout, PostgresError, QueryTimeout
+from tests.contract.faces import Face, Job
+from tests.contract.observer import Observer
+from tests.contract.pools import Pool, kill_all, make_pool
+from tests.support.faulty_proxy import FaultyProxy
+from tests.support.servers import Server
+
+__all__: list[str] = []
+
+pytestmark = pytest.mark.anyio
+
+LOSSES = (ConnectionLost, PoolTimeout, PostgresError, QueryTimeout)
+newest = pytest.mark.parametrize("own_postgres", [18], indirect=True, ids=["pg18"])
+
+
+@dataclass
+class Load:
+    """Callers that ask again and again, and are not deterred."""
+
+    pool: Pool
+    sql: str
+    successes: list[float] = field(default_factory=list[float])
+    failures: list[BaseException] = field(default_factory=list[BaseException])
+    over: bool = False
+
+    async def run(self, sleep: Callable[[float], Any]) -> None:
+        while not self.over:
+            try:
+                await self.pool.execute(self.sql)
+                self.successes.append(time.monotonic())
+            except LOSSES as error:
+                self.failures.append(error)
+            await sleep(0.002)
+
+    def succeeded_after(self, moment: float, count: int = 1) -> bool:
+        """Whether so many have succeeded since then."""
+        return sum(each > moment for each in self.successes[-count:]) == count
+
+
+@asynccontextmanager
+async def load(face: Face, pool: Pool, sql: str, callers: int = 8) -> AsyncIterator[Load]:
+    async with face.tasks() as tasks:
+        load = Load(pool, sql)
+        jobs: list[Job[None]] = [tasks.start(load.run, face.sleep) for _ in range(callers)]
+        try:
+            yield load
+        finally:
+            load.over = True
+        for job in jobs:
+            await job.result()
+
+
+# --- A replica takes over ----------------------------------------------------------------------------------
+
+
+@newest
+@pytest.mark.parametrize("postgres", [18], indirect=True, ids=["observed"])
+async def test_a_replica_is_promoted(face: Face, own_postgres: Server) -> None:
+    own_postgres.psql("create table written (at timestamptz default now())")
+    own_postgres.psql("grant insert on written to alice")
+    with own_postgres.replica() as replica:
+        hosts = {
+            "host": "127.0.0.1,127.0.0.1",
+            "port": f"{own_postgres.port},{replica.port}",
+            "target_session_attrs": "read-write",
+            "sslmode": "disable",
+        }
+        dsn = own_postgres.dsn_for("alice")
+        async with (
+            make_pool(face, dsn, max_size=4, acquire_timeout=30.0, **hosts) as pool,
+            load(face, pool, "insert into written default values") as writers,
+        ):
+            await face.until(lambda: len(writers.successes) > 20)
+            own_postgres.stop("immediate")
+            # The replica takes no writes yet, and nobody else answers.
+            await face.until(lambda: pool.status().connections_errors >= 2)
+            stopped = len(writers.successes)
+            replica.promote()
+            promoted = time.monotonic()
+            await face.until(lambda: writers.succeeded_after(promoted, 50))
+            first = writers.successes[stopped]
+            assert first - promoted < 5
+            assert pool.status().size <= 4
+            assert await pool.fetchval("select inet_server_port()") == replica.port
+
+
+# --- A server that restarts --------------------------------------------------------------------------------
+
+
+@newest
+@pytest.mark.parametrize("mode", ["fast", "immediate"])
+async def test_a_server_restarts_under_load(face: Face, own_postgres: Server, mode: str) -> None:
+    async with (
+        make_pool(face, own_postgres.dsn, max_size=4, acquire_timeout=30.0) as pool,
+        load(face, pool, "select 1") as callers,
+    ):
+        await face.until(lambda: len(callers.successes) > 20)
+        before = pool.status().connections_num
+        own_postgres.stop(mode)
+        down = time.monotonic()
+        await face.sleep(2.0)
+        away = time.monotonic() - down
+        tried = pool.status().connections_num - before
+        own_postgres.start()
+        up = time.monotonic()
+        await face.until(lambda: callers.succeeded_after(up, 50))
+        assert next(each for each in callers.successes if each > up) - up < 2
+        # Those of the first moment, and then never more than one for each of the shortest pauses.
+        assert 2 <= tried <= 4 + away / 0.05
+        assert pool.status().size <= 4
+
+
+async def test_one_attempt_at_a_time_while_the_server_is_silent(
+    face: Face, postgres: Server, proxy: FaultyProxy
+) -> None:
+    options: dict[str, Any] = {"max_size": 8, "connect_timeout": 0.3, "command_timeout": 1.0}
+    dsn = postgres.dsn_for("alice")
+    async with (
+        make_pool(face, dsn, port=proxy.port, sslmode="disable", **options) as pool,
+        load(face, pool, "select 1", callers=16) as callers,
+    ):
+        await face.until(lambda: len(callers.successes) > 20)
+        before = len(proxy.links)
+        proxy.fail("reset")
+        proxy.mend()
+        proxy.fail("swallow")
+        silent = time.monotonic()
+        await face.until(lambda: time.monotonic() > silent + 1)
+        # Those of the first moment have failed by now, and those in use as well.
+        most = 0
+        while time.monotonic() < silent + 3:
+            most = max(most, pool.status().opening)
+            await face.sleep(0.01)
+        assert most == 1
+        assert pool.status().in_use == 0
+        attempts = len(proxy.links) - before
+        assert 3 <= attempts <= 2 * 8 + 3 / 0.3
+        proxy.mend()
+        mended = time.monotonic()
+        await face.until(lambda: callers.succeeded_after(mended, 50))
+        assert next(each for each in callers.successes if each > mended) - mended < 2
+
+
+# --- Sessions that are killed ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("hook", ["none", "before_acquire", "after_release"])
+async def test_fifty_checkouts_after_all_sessions_were_killed(
+    face: Face, postgres: Server, observer: Observer, hook: str
+) -> None:
+    async def look(session: Any) -> None:
+        assert await session.fetchval("select 1") == 1
+
+    def look_at_once(session: Any) -> None:
+        assert session.fetchval("select 1") == 1
+
+    hooks = {} if hook == "none" else {hook: look_at_once if face.name == "blocking" else look}
+    async with make_pool(face, postgres.dsn, min_size=4, max_size=4, **hooks) as pool:
+        for _ in range(2):
+            await face.until(lambda: pool.status().idle == 4)
+            assert kill_all(observer) >= 4
+            for number in range(50):
+                async with pool.acquire() as session:
+                    assert await session.fetchval("select $1::int", number) == number
+        status = pool.status()
+        assert (status.requests_errors, status.size) == (0, 4)
