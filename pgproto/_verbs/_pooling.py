@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Callable, Mapping
 from types import CodeType, FrameType
 from typing import Any, Final, Generic, TypeAlias, TypeVar, cast
@@ -204,6 +205,8 @@ class PoolBase(ABC, Generic[D, W]):
         self._whole_stack = leak_after is not None
         self._types = TypeRegistry() if types is None else types
         self._machine: PoolMachine[Member[D], W] = PoolMachine(config, self._random)
+        self._due: deque[Action[Member[D], W]] = deque()
+        self._carries_out = False
         self._prepare()
 
     def __repr__(self) -> str:
@@ -257,25 +260,41 @@ class PoolBase(ABC, Generic[D, W]):
     # Carrying out what the machine has decided.
 
     def _carry_out(self, actions: list[Action[Member[D], W]]) -> None:
-        for action in actions:
-            match action:
-                case Grant():
-                    if action.ticket.waiter is not None:
-                        self._wake(action.ticket.waiter, None)
-                case Refuse():
-                    if action.ticket.waiter is not None:
-                        self._wake(action.ticket.waiter, action.error.with_traceback(None))
-                case WakeAt():
-                    self._set_timer(action.time)
-                case ReportLeak():
-                    self._log(
-                        f"a session has been out of the pool for {action.held:.1f} s; "
-                        f"it was acquired at {_describe(action.ticket.note)}"
-                    )
-                case Closed():
-                    self._all_closed()
-                case _:
-                    self._begin(action)
+        """Do what the machine asks for, in its order.
+
+        What follows from one thing comes after all that was asked for before: else the pool would be woken at
+        a time that the machine has meanwhile replaced.
+        """
+        due = self._due
+        due += actions
+        if self._carries_out:
+            return
+        self._carries_out = True
+        try:
+            while due:
+                self._carry_out_one(due.popleft())
+        finally:
+            self._carries_out = False
+
+    def _carry_out_one(self, action: Action[Member[D], W]) -> None:
+        match action:
+            case Grant():
+                if action.ticket.waiter is not None:
+                    self._wake(action.ticket.waiter, None)
+            case Refuse():
+                if action.ticket.waiter is not None:
+                    self._wake(action.ticket.waiter, action.error.with_traceback(None))
+            case WakeAt():
+                self._set_timer(action.time)
+            case ReportLeak():
+                self._log(
+                    f"a session has been out of the pool for {action.held:.1f} s; "
+                    f"it was acquired at {_describe(action.ticket.note)}"
+                )
+            case Closed():
+                self._all_closed()
+            case _:
+                self._begin(action)
 
     def _note(self) -> object:
         """Where the caller's caller is, for the report of a leak; cheap unless reports are wanted."""

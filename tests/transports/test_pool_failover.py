@@ -116,14 +116,20 @@ def test_a_primary_that_became_a_standby(kind: type[World]) -> None:
     stage.play(scene)
 
 
+@pytest.mark.parametrize("which", range(SIZE))
 @pytest.mark.parametrize("error", [AdminShutdown, CrashShutdown, CannotConnectNow])
-def test_the_last_words_of_a_server(kind: type[World], error: type[PostgresError]) -> None:
-    stage = Failover(kind)
+def test_the_last_words_of_a_server(kind: type[World], error: type[PostgresError], which: int) -> None:
+    stage = Failover(kind, min_size=SIZE)
 
     async def scene() -> None:
         stage.move()
         # Only one of the sessions hears it, and nobody has it.
-        await stage.end(stage.old.sessions[0], error("bye"))
+        await stage.end(stage.old.sessions[which], error("bye"))
+        # Others are opened after the first pause, not when those that are left have said goodbye.
+        assert stage.pool.status().generation == 1
+        await stage.pass_time()
+        await stage.pass_time()
+        assert len(stage.new.sessions) >= 1
         await stage.all_is_new()
         assert all(session.is_closed for session in stage.old.sessions)
         assert stage.pool.status().requests_errors == 0
