@@ -106,6 +106,12 @@ class AsyncUpkeep(PoolBase[D, W], Generic[D, W, SessionT]):
             del self._jobs[slot]
         if job.afterwards is not None:
             self._cut_off(job.afterwards)
+        elif slot.step is job.step:
+            # Somebody cancels all tasks there are, and this one had not even begun.
+            if isinstance(job.step, Close):
+                self._abort(job.step)
+            else:
+                self._finish(job.step, interruption(job.step))
 
     def _cut_off(self, step: Close[Member[D]]) -> None:
         """Close a session at once; but a server that is at work for it is told to stop."""
@@ -142,9 +148,9 @@ class AsyncUpkeep(PoolBase[D, W], Generic[D, W, SessionT]):
         except Exception as error:
             failure = error
         except BaseException as error:
-            if isinstance(step, RunHook) and step.slot.step is step:
-                # The step was not overtaken: it is the hook that raised this, or was cancelled.
-                self._finish(step, interruption(step.hook, error))
+            if step.slot.step is step:
+                # It was not overtaken: a hook has raised this, or somebody cancels all tasks there are.
+                self._finish(step, interruption(step, error))
             raise
         self._finish(step, failure)
 

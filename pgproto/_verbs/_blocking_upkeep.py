@@ -144,8 +144,7 @@ class BlockingUpkeep(PoolBase[D, W], Generic[D, W, SessionT]):
         except Exception as error:
             failure = error
         except BaseException as error:
-            if isinstance(step, RunHook):
-                self._finish(step, interruption(step.hook, error))
+            self._finish(step, interruption(step, error))
             raise
         self._finish(step, failure)
 

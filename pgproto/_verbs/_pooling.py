@@ -24,6 +24,7 @@ from pgproto._pool import (
     Refuse,
     Report,
     ReportLeak,
+    RunHook,
     Slot,
     Step,
     Ticket,
@@ -85,9 +86,11 @@ def report_on(core: SessionCore) -> Report:
     )
 
 
-def interruption(hook: Hook, error: BaseException) -> LocalProtocolError:
-    """What those hear who wait for a hook that raised a cancellation or the like: that one is not theirs."""
-    failure = LocalProtocolError(f"the {hook.value} hook was interrupted by {type(error).__name__}")
+def interruption(step: Step[Any], error: BaseException | None = None) -> LocalProtocolError:
+    """What those hear who wait for a step that was cancelled, or the like: the cancellation is not theirs."""
+    what = f"the {step.hook.value} hook" if isinstance(step, RunHook) else "the upkeep of a session"
+    by = "" if error is None else f" by {type(error).__name__}"
+    failure = LocalProtocolError(f"{what} was interrupted{by}")
     failure.__cause__ = error
     return failure
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -50,7 +50,7 @@ class Load:
 
 
 @asynccontextmanager
-async def load(face: Face, pool: Pool, sql: str, callers: int = 8) -> AsyncIterator[Load]:
+async def load(face: Face, pool: Pool, sql: str, callers: int = 8) -> AsyncGenerator[Load, None]:
     async with face.tasks() as tasks:
         load = Load(pool, sql)
         jobs: list[Job[None]] = [tasks.start(load.run, face.sleep) for _ in range(callers)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from functools import partial
 
@@ -66,3 +67,25 @@ def test_a_pool_that_is_cancelled_does_not_wait_for_holders(kind: type[World]) -
         assert took < 2
 
     Stage(kind, 0, is_open=False).play(play)
+
+
+def test_somebody_cancels_all_tasks_there_are() -> None:
+    # As programs do that shut down; the pool's own are among them.
+    async def play(stage: Stage) -> None:
+        async def begin() -> None:
+            async with stage.pool.acquire() as session:
+                await session.execute("begin")
+
+        def cancel_all() -> None:
+            nonlocal cancelled
+            tasks: set[asyncio.Task[None]] = stage.pool._tasks
+            cancelled += sum(task.cancel() for task in tasks)
+
+        stop = partial(stage.world.cancel_at, stage.step, partial(anyio.sleep, 1), also=cancel_all)
+        await stage.beside(stop, begin, stage.use, stage.ask)
+        await stage.pool.drain()
+
+    cancelled = 0
+    for step in range(1, 120):
+        Stage(WORLDS[0], step, max_size=1, recycle="verified", connect_timeout=None).play(play)
+    assert cancelled >= 20

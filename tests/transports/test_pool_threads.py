@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -92,15 +93,16 @@ class Shortage:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, missing: set[int]) -> None:
         self.count = 0
         self._missing = missing
-        self._start = threading.Thread.start
-        monkeypatch.setattr(threading.Thread, "start", lambda thread: self.start(thread))
+        start = threading.Thread.start
 
-    def start(self, thread: threading.Thread) -> None:
-        if thread.name == "pgproto-pool-step":
-            self.count += 1
-            if self.count in self._missing:
-                raise RuntimeError("can't start new thread")
-        self._start(thread)
+        def start_if_there_is_one(thread: threading.Thread) -> None:
+            if thread.name == "pgproto-pool-step":
+                self.count += 1
+                if self.count in self._missing:
+                    raise RuntimeError("can't start new thread")
+            start(thread)
+
+        monkeypatch.setattr(threading.Thread, "start", start_if_there_is_one)
 
 
 def _use_much(pool: pgproto_blocking.Pool) -> None:
@@ -134,3 +136,40 @@ def test_a_thread_that_cannot_be_had(wired: WiredServer, monkeypatch: pytest.Mon
             until(lambda: wired.live == 0)
             monkeypatch.undo()
     assert wired.most <= 2
+
+
+# --- What threads, processes and garbage do ----------------------------------------------------------------
+
+
+def test_whoever_forgot_a_session_is_named_as_the_pool_closes(
+    wired: WiredServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    pool, trace = make(wired, max_size=2)
+    pool.open()
+    kept = pool.acquire()
+    session = kept.__enter__()
+    with caplog.at_level("WARNING", logger="pgproto"):
+        pool.close(timeout=0.01)
+    (record,) = [each for each in caplog.records if "out of the pool" in each.getMessage()]
+    assert "test_whoever_forgot_a_session_is_named_as_the_pool_closes" in record.getMessage()
+    with pytest.raises(PoolClosed):
+        session.fetchval(ADD, 1)
+    kept.__exit__(None, None, None)
+    assert pool.status().leaks_num == 1
+    trace.check()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_step_that_raises_what_is_no_exception(wired: WiredServer) -> None:
+    # A function that calls sys.exit(), say: there is no program here that it could end.
+    def open_socket(host: str, port: int) -> socket.socket:
+        hosts.append(host)
+        if len(hosts) == 1:
+            raise SystemExit
+        return wired.open_socket(host, port)
+
+    hosts: list[str] = []
+    options: dict[str, Any] = {"connect_timeout": None, "acquire_timeout": 5.0}
+    with pgproto_blocking.Pool(DSN, open_socket=open_socket, max_size=1, **options) as pool:
+        assert pool.fetchval(ADD, 1) == 2
+    assert len(hosts) == 2
