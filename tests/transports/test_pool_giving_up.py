@@ -71,6 +71,8 @@ def test_a_pool_that_is_cancelled_does_not_wait_for_holders(kind: type[World]) -
 
 def test_somebody_cancels_all_tasks_there_are() -> None:
     # As programs do that shut down; the pool's own are among them.
+    cancelled = 0
+
     async def play(stage: Stage) -> None:
         async def begin() -> None:
             async with stage.pool.acquire() as session:
@@ -85,7 +87,6 @@ def test_somebody_cancels_all_tasks_there_are() -> None:
         await stage.beside(stop, begin, stage.use, stage.ask)
         await stage.pool.drain()
 
-    cancelled = 0
     for step in range(1, 120):
         Stage(WORLDS[0], step, max_size=1, recycle="verified", connect_timeout=None).play(play)
     assert cancelled >= 20
