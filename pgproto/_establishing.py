@@ -8,6 +8,7 @@ from pgproto._config import load_config
 from pgproto._connecting import connect
 from pgproto._effects import Entropy, Flow, Now, Warn
 from pgproto._host import describe_host
+from pgproto._seconds import seconds
 from pgproto._session import SessionCore
 from pgproto._session._machine import RequestMachine
 from pgproto.types import TypeRegistry
@@ -29,7 +30,7 @@ def establish(
     ``clock`` is the transport's; ``types`` may be shared by sessions of one database; ``timeout`` is in
     seconds, for all of it. Raises what `load_config` and `connect` raise.
     """
-    deadline = None if timeout is None else (yield from Now()) + timeout
+    deadline = None if timeout is None else (yield from Now()) + seconds(timeout)
     host = describe_host()
     config = yield from load_config(
         dsn, parameters, host.environ, os_user=host.user, home=host.home, windows=host.windows

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import binascii
-import math
 from collections.abc import Mapping
 from typing import Literal
 
@@ -11,6 +10,7 @@ from pgproto._auth import DEFAULT_SCRAM_MAX_ITERATIONS, DEFAULT_SCRAM_MIN_ITERAT
 from pgproto._config._config import PROTOCOL_WORDS, TLS_VERSIONS, ProtocolVersion, ProtocolWord, TLSVersion
 from pgproto._config._options import read_boolean
 from pgproto._config._values import INT32_MAX, INT32_MIN, Values
+from pgproto._seconds import LONGEST
 from pgproto._secret import Secret
 from pgproto.errors import ConfigError
 
@@ -36,7 +36,7 @@ _SESSION_DEFAULTS = {"PGDATESTYLE": "datestyle", "PGTZ": "timezone", "PGGEQO": "
 def connect_timeout(values: Values) -> float | None:
     """Return seconds; zero and less mean no limit, as in libpq."""
     raw = values.raw("connect_timeout")
-    if isinstance(raw, (int, float)) and not isinstance(raw, bool) and math.isfinite(raw):
+    if isinstance(raw, (int, float)) and not isinstance(raw, bool) and -LONGEST <= raw <= LONGEST:
         return float(raw) if raw > 0 else None
     seconds = values.integer("connect_timeout", INT32_MIN, INT32_MAX)
     return None if seconds is None or seconds <= 0 else float(seconds)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from typing import Protocol, TypeVar, runtime_checkable
 
 from pgproto._config._keywords import KEYWORDS
 from pgproto._patterns import pattern
+from pgproto._seconds import LONGEST
 from pgproto._secret import Secret
 from pgproto.errors import ConfigError
 
@@ -113,21 +113,22 @@ class Values:
             value = float(value)
         elif value is None:
             return None
-        if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < math.inf:
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value <= LONGEST:
             return float(value)
         raise self.wrong(name, "a number of seconds greater than 0")
 
     def wrong(self, name: str, right: str) -> ConfigError:
         """Make the error for a value that is not what it should be."""
         value = self._values.get(name)
-        if isinstance(value, (str, int, float)) and not (name in KEYWORDS and KEYWORDS[name].secret):
-            shown = (
-                repr(value)
-                if len(str(value)) <= _LONGEST_SHOWN
-                else f"a text of {len(str(value))} characters"
-            )
-        else:
-            shown = _type_name(value)
+        shown = _type_name(value)
+        if not (name in KEYWORDS and KEYWORDS[name].secret):
+            if isinstance(value, str) and len(value) > _LONGEST_SHOWN:
+                shown = f"a text of {len(value)} characters"
+            elif isinstance(value, int) and value.bit_length() > _LONGEST_SHOWN:
+                # Python refuses to print very long ones.
+                shown = f"a number of {value.bit_length()} bits"
+            elif isinstance(value, (str, int, float)):
+                shown = repr(value)
         return ConfigError(f'the parameter "{name}" must be {right}, not {shown}')
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from math import isfinite
 from typing import Literal, TypeAlias, get_args
 
 from pgproto._dataclasses import dataclass
 from pgproto._pool._actions import Hook
+from pgproto._seconds import LONGEST
 from pgproto.errors import ConfigError
+from pgproto.types._codec import shortened
 
 __all__ = ["PoolConfig", "Recycle", "check_sizes"]
 
@@ -121,6 +122,8 @@ def _check_count(name: str, value: object, least: int) -> None:
 def _check_duration(name: str, value: object) -> None:
     if value is None:
         return
-    fits = isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value) and value >= 0
+    fits = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= LONGEST
     if not fits or (value == 0 and name not in _MAY_BE_ZERO):
-        raise ConfigError(f"{name} is {value!r}; it has to be a positive number of seconds")
+        raise ConfigError(
+            f"{name} is {shortened(value)}; it has to be a positive number of seconds, or None for no limit"
+        )

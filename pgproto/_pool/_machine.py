@@ -57,6 +57,7 @@ from pgproto._pool._ledger import Phase, or_inf
 from pgproto._pool._recycling import CLEAN, LOST, Report
 from pgproto._pool._slots import Slot, SlotState, Ticket, TicketKind, TicketState
 from pgproto._pool._status import bucket
+from pgproto._seconds import seconds
 from pgproto.errors import PoolClosed, PoolTimeout
 
 __all__ = ["PoolMachine"]
@@ -100,9 +101,9 @@ class PoolMachine(Gauges[S, W]):
         """
         if self._phase in (Phase.CLOSING, Phase.CLOSED):
             raise self._not_open()
+        ticket = self._ticket(TicketKind.WARM_UP, now, timeout)
         self._phase = Phase.OPEN
         self._refresh()
-        ticket = self._ticket(TicketKind.WARM_UP, now, timeout)
         self._warm_ups.append(ticket)
         self._end_warm_ups()
         if ticket.state is TicketState.WAITING:
@@ -117,6 +118,7 @@ class PoolMachine(Gauges[S, W]):
         Callers who wait are refused. `Closed` follows when no session is left. Closing again may only bring
         the end nearer.
         """
+        close_by = now + seconds(timeout)
         if self._phase in (Phase.NEW, Phase.OPEN):
             self._phase = Phase.CLOSING
             self._refresh()
@@ -130,8 +132,8 @@ class PoolMachine(Gauges[S, W]):
         if self._phase is Phase.CLOSED:
             self._actions.append(Closed())
             return
-        self._close_by = min(self._close_by, now + timeout)
-        if now < self._close_by:
+        self._close_by = min(self._close_by, close_by)
+        if self._slots and now < self._close_by:
             self._want(self._close_by)
         else:
             self._force_all(now)
@@ -166,7 +168,7 @@ class PoolMachine(Gauges[S, W]):
             for slot in self._slots
             if slot.state not in (SlotState.OPENING, SlotState.CLOSING) and slot.expires_at > -inf
         ]
-        pause = within / max(1, len(slots))
+        pause = seconds(within) / max(1, len(slots))
         for place, slot in enumerate(slots):
             # Half a pause for the predecessor to leave, and half to open the successor.
             slot.renew_at = min(slot.renew_at, now + (place + 0.5) * pause)
@@ -382,7 +384,9 @@ class PoolMachine(Gauges[S, W]):
     # --- Small things ------------------------------------------------------------------------------------
 
     def _ticket(self, kind: TicketKind, now: float, timeout: float | None) -> Ticket[S, W]:
-        return Ticket(kind, now, or_inf(self._config.acquire_timeout) if timeout is None else timeout)
+        return Ticket(
+            kind, now, or_inf(self._config.acquire_timeout) if timeout is None else seconds(timeout)
+        )
 
     def _not_open(self) -> PoolClosed:
         if self._phase is Phase.NEW:

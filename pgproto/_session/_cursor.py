@@ -23,6 +23,8 @@ _OPEN: Final = (Step.BIND, Step.EXECUTE, Step.SYNC)
 _FETCH: Final = (Step.DESCRIBE_PORTAL, Step.EXECUTE, Step.SYNC)
 _OPEN_UNNAMED: Final = (Step.PARSE, Step.BIND, Step.EXECUTE, Step.SYNC)
 
+_LARGEST_BATCH: Final = 2**31 - 1
+
 
 class Cursor:
     """A named portal within a transaction, and the requests on it."""
@@ -37,8 +39,8 @@ class Cursor:
         batch: int,
         row: Callable[..., object] | None,
     ) -> None:
-        if batch < 1:
-            raise DataError(f"a batch of {batch} rows; it has at least 1")
+        if not _is_count(batch):
+            raise DataError(f"a batch of {batch!r} rows; it has from 1 to {_LARGEST_BATCH}")
         self._sql = sql
         self._arguments = arguments
         self._batch = batch
@@ -72,6 +74,10 @@ class Cursor:
         """Make ``rows`` take what the portal gives."""
         if self._statement is not None:
             rows.use(self._statement)
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and 1 <= value <= _LARGEST_BATCH
 
 
 class _Batch(IntroducingRequest[list[object]]):

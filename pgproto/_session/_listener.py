@@ -8,6 +8,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Final
 
+from pgproto._seconds import seconds
 from pgproto._session._lease import lease_of_context
 from pgproto._session._machine import RequestMachine
 from pgproto._session._reports import Notification, Subscription
@@ -70,12 +71,11 @@ class Listener:
         """Begin to wait for a notification, for ``timeout`` seconds at the most; True, as it was begun."""
         if self._patience is not None:
             raise LocalProtocolError("somebody waits for the next notification of this listener already")
+        machine = self._machine
+        due = None if timeout is None else machine.clock() + seconds(timeout)
         self._patience = Waitable()
-        if timeout is not None:
-            machine = self._machine
-            machine.timers.at(
-                machine.clock() + timeout, self._patience, partial(self._run_out, self._patience)
-            )
+        if due is not None:
+            machine.timers.at(due, self._patience, partial(self._run_out, self._patience))
         return True
 
     def _run_out(self, patience: Waitable) -> None:

@@ -15,7 +15,7 @@ from pgproto import messages as m
 from pgproto._session._introduction import EXECUTE, IntroducingRequest, bound, known_statement
 from pgproto._session._machine import SYNC, RequestMachine
 from pgproto._session._results import Rows
-from pgproto._session._sql import ENDING, check_sql, first_keyword
+from pgproto._session._sql import ENDING, check_sql, expect_sql, first_keyword
 from pgproto._session._statement import Statement, check_arguments
 from pgproto._state import Step
 from pgproto.errors import DataError, Error, LocalProtocolError, PipelineAborted
@@ -36,6 +36,8 @@ class PipelineResult(Generic[R_co]):
     def __init__(
         self, sql: str, arguments: Sequence[object], rows: Rows, finish: Callable[[Rows], R_co]
     ) -> None:
+        self._error: BaseException | None = None
+        expect_sql(sql)
         self.sql = sql
         self.arguments = arguments
         self.rows = rows
@@ -43,7 +45,6 @@ class PipelineResult(Generic[R_co]):
         self.executed = False
         """Whether the server has executed the statement; its transaction may still have failed."""
         self._finish = finish
-        self._error: BaseException | None = None
         # Nobody can ask before the block has ended well.
         self._asked = True
 
@@ -182,7 +183,10 @@ class Pipeline(IntroducingRequest[None]):
     def ready(self, machine: RequestMachine, status: str) -> bool:
         for result in self.results:
             result.rows.failure(machine)
-        error, self.error = self._refused or self.error, None
+        error = self._refused or self.error
+        if not self.abandoned:
+            # It is told by the statement that it belongs to. One that is overdue has nobody else to tell it.
+            self.error = None
         failed = self._next_written if self._refused is not None else self._next_read
         self._settle(error, failed)
         return True

@@ -68,6 +68,8 @@ class Reports:
 
     def add_handler(self, kind: type[m.Message], handler: Callable[..., object]) -> None:
         """Call ``handler`` with every notice, or with the name and the value of every parameter reported."""
+        if not callable(handler):
+            raise TypeError(f"a handler is a function, not {type(handler).__name__}")
         self._handlers.append((kind, handler))
 
     def remove_handler(self, kind: type[m.Message], handler: Callable[..., object]) -> None:

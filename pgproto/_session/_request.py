@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar
 
 from pgproto import messages as m
 from pgproto._connection import RowSink
+from pgproto._seconds import seconds
+from pgproto._session._sql import expect_sql
 from pgproto.errors import ConnectionLost, DataError, Error, PostgresError, QueryTimeout, RemoteProtocolError
 
 if TYPE_CHECKING:
@@ -70,9 +72,11 @@ class Request(Waitable, ABC, Generic[R_co]):
         # As in `Waitable`, one call less for each request.
         self.waiter = None
         self.stirred = self.done = False
+        if type(sql) is not str:
+            expect_sql(sql)
         self.sql = sql
         """What it asks, for messages; empty if it is no SQL."""
-        self.timeout = timeout
+        self.timeout = None if timeout is None else seconds(timeout)
         """In seconds, from `RequestMachine.submit` on; None for the session's default."""
         self.lease: Lease | None = None
         self.abandoned = False

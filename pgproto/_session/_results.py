@@ -155,6 +155,8 @@ def first_value(column: int, rows: Rows) -> object:
     for first in rows.rows:
         try:
             return cast("tuple[object, ...]", first)[column]
+        except TypeError:
+            raise TypeError(f"column= takes the position of a column, not {column!r}") from None
         except IndexError:
             raise DataError(f"column {column} was wanted; the result has {len(rows.names)}") from None
     return None

@@ -12,7 +12,7 @@ from typing import Final
 from pgproto._patterns import pattern
 from pgproto.errors import DataError
 
-__all__ = ["ENDING", "check_sql", "end_of_comment", "first_keyword", "quote_ident"]
+__all__ = ["ENDING", "check_sql", "end_of_comment", "expect_sql", "first_keyword", "quote_ident"]
 
 ENDING: Final = frozenset({"COMMIT", "END", "ROLLBACK", "ABORT", "PREPARE"})
 """First keywords of statements that may end a transaction (PREPARE TRANSACTION is one)."""
@@ -20,6 +20,16 @@ ENDING: Final = frozenset({"COMMIT", "END", "ROLLBACK", "ABORT", "PREPARE"})
 _SPACE_OR_LINE_COMMENT: Final = pattern(r"(?:[\s;(]+|--[^\r\n]*)+")
 _COMMENT_EDGE: Final = pattern(r"/\*|\*/")
 _WORD: Final = pattern(r"[A-Za-z_]+", re.ASCII)
+
+
+def expect_sql(sql: object) -> None:
+    """Raise TypeError for a query that is no `str`, while the one who asks can still be blamed."""
+    _expect_text("a query", sql)
+
+
+def _expect_text(what: str, value: object) -> None:
+    if not isinstance(value, str):
+        raise TypeError(f"{what} is a str, not {type(value).__name__}")
 
 
 def check_sql(sql: str) -> None:
@@ -64,8 +74,10 @@ def quote_ident(name: str) -> str:
 
     Always in quotes, so that no name is ever taken for a keyword or folded to lower case. Raises
     `DataError` for a name that PostgreSQL cannot have: an empty one, one with a NUL character, or one
-    that UTF-8 cannot represent.
+    that UTF-8 cannot represent; TypeError for what is no `str`.
     """
+    if type(name) is not str:
+        _expect_text("a name", name)
     if not name or "\0" in name:
         raise DataError(f"{name!r} cannot be a name: it is empty or holds a NUL character")
     try:

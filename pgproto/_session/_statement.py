@@ -156,7 +156,8 @@ class Statement:
                 continue
             try:
                 data = encode(value)
-            except DataError as error:
+            except Exception as error:
+                # Not only a DataError: methods of the value itself may run, and raise whatever they like.
                 raise self._explain(arguments, error) from error
             parts.append(pack(len(data)))
             parts.append(data)
@@ -176,7 +177,12 @@ class Statement:
                 encode(value)
             except DataError as error:
                 return DataError(f"parameter ${position}: {error}")
-        return DataError(str(cause))
+            except Exception as error:
+                kind = type(error).__qualname__
+                return DataError(
+                    f"parameter ${position}: encoding a {type(value).__qualname__} raised {kind}"
+                )
+        return DataError(f"an argument could not be encoded: {type(cause).__qualname__}")
 
     def decoder(self, factory: RowFactory) -> Decoder:
         """What turns this statement's rows into objects, compiled once for each way to make them."""

@@ -132,7 +132,7 @@ class TransactionScope:
 def _begin_options(isolation: str | None, readonly: bool, deferrable: bool) -> str:
     options: list[str] = []
     if isolation is not None:
-        level = _ISOLATION.get(isolation.lower().replace("_", " "))
+        level = _ISOLATION.get(str(isolation).lower().replace("_", " "))
         if level is None:
             raise DataError(f"isolation {isolation!r} does not exist; there are {', '.join(_ISOLATION)}")
         options.append("ISOLATION LEVEL " + level)

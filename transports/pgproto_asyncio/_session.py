@@ -7,6 +7,7 @@ from collections.abc import Generator
 from types import TracebackType
 
 from pgproto._establishing import establish
+from pgproto._seconds import seconds
 from pgproto._session import SessionCore
 from pgproto._verbs._async_lending import AsyncSocket
 from pgproto._verbs._async_session import AsyncSession
@@ -38,7 +39,7 @@ class Session(AsyncSession):
         It never waits for a silent server any longer, can be called any number of times, and always closes
         the socket.
         """
-        await self._socket.close(timeout)
+        await self._socket.close(seconds(timeout))
 
     def terminate(self) -> None:
         """Close the socket at once; pending requests fail with `pgproto.ConnectionLost`."""

@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Self
 
 from pgproto._establishing import establish
+from pgproto._seconds import seconds
 from pgproto._session import SessionCore
 from pgproto._verbs._blocking_lending import BlockingSocket
 from pgproto._verbs._blocking_session import BlockingSession
@@ -42,7 +43,7 @@ class Session(BlockingSession):
         It never waits for a silent server any longer, can be called any number of times, and always closes
         the socket.
         """
-        self._socket.close(timeout)
+        self._socket.close(seconds(timeout))
 
     def terminate(self) -> None:
         """Close the socket at once; pending requests fail with `pgproto.ConnectionLost`."""

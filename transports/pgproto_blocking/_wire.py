@@ -25,6 +25,8 @@ _READ: Final = selectors.EVENT_READ
 _WRITE: Final = selectors.EVENT_WRITE
 _LITTLE: Final = 16 * 1024
 _MUCH: Final = 256 * 1024
+_LONGEST_WAIT: Final = 24 * 3600.0
+"""System calls count milliseconds, and not far; whoever has more time waits again."""
 
 
 class Wire:
@@ -206,7 +208,7 @@ class Wire:
         """Wait until the socket can do what is wanted of it, for at most ``timeout`` seconds."""
         selector = self._selector
         if selector is not None:
-            selector.select(timeout)
+            selector.select(None if timeout is None else min(timeout, _LONGEST_WAIT))
 
     def shut_down(self) -> None:
         """End the connection, so that a thread that waits for it wakes up and closes it."""
@@ -269,7 +271,7 @@ class Wire:
         remaining = deadline - time.monotonic()
         if remaining <= 0:
             raise TimeoutError("the connection was not established in time")
-        return remaining
+        return min(remaining, _LONGEST_WAIT)
 
 
 def _close_if_possible(opened: object) -> None:

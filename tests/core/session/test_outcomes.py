@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pgproto import CommitUnknown, ConnectionLost, RemoteProtocolError, errors
+from pgproto import CommitUnknown, ConnectionLost, QueryTimeout, RemoteProtocolError, errors
 from pgproto import messages as m
 from pgproto._session import Request, RequestMachine
 from pgproto.testing import FakeServer, FakeSession, Statement
@@ -350,3 +350,17 @@ def test_the_outcome_of_a_batch_and_of_a_pipeline() -> None:
     assert lost(pipeline) == "unknown"
     with pytest.raises(ConnectionLost):
         results[1].result()
+
+
+def test_a_pipeline_that_is_over_before_its_owner_hears_of_its_deadline() -> None:
+    joined = Joined(FakeServer(echo)())
+    joined.fetchval("echo 1")
+    result = joined.core.later_fetchval("echo 1", (), 0)
+    pipeline = joined.submit(joined.core.pipeline([result], 1.0))
+    joined.flush()
+    joined.now += 1.0
+    joined.machine.tick()
+    joined.settle()
+    assert isinstance(outcome(pipeline), QueryTimeout)
+    with pytest.raises(QueryTimeout):
+        result.result()
