@@ -8,7 +8,6 @@ from __future__ import annotations
 from functools import partial
 from typing import Final
 
-from pgproto._seconds import seconds
 from pgproto._session._lease import lease_of_context
 from pgproto._session._machine import RequestMachine
 from pgproto._session._reports import Notification, Subscription
@@ -72,7 +71,7 @@ class Listener:
         if self._patience is not None:
             raise LocalProtocolError("somebody waits for the next notification of this listener already")
         machine = self._machine
-        due = None if timeout is None else machine.clock() + seconds(timeout)
+        due = None if timeout is None else machine.clock() + timeout
         self._patience = Waitable()
         if due is not None:
             machine.timers.at(due, self._patience, partial(self._run_out, self._patience))

@@ -13,6 +13,7 @@ from typing import Any, Generic, Self, TypeVar, cast, overload
 
 from pgproto._columns import Columns
 from pgproto._record import Record
+from pgproto._seconds import seconds
 from pgproto._session import CommandTag, Lease, Notification, PipelineResult, Request, SessionCore
 from pgproto._verbs._async import AsyncDriver
 from pgproto._verbs._async_copy import AsyncCopies
@@ -311,7 +312,8 @@ class AsyncNotifications:
         Raises `pgproto.QueryTimeout` if none has come by then; the listener goes on.
         """
         listener = self._listener
-        self._driver.act(partial(listener.ask, timeout))
+        patience = None if timeout is None else seconds(timeout)
+        self._driver.act(partial(listener.ask, patience))
         try:
             while (notification := listener.take()) is None:
                 await self._driver.wait(listener.subscription)

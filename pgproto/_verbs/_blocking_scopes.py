@@ -10,6 +10,7 @@ from typing import Any, Generic, Self, TypeVar, cast, overload
 
 from pgproto._columns import Columns
 from pgproto._record import Record
+from pgproto._seconds import seconds
 from pgproto._session import CommandTag, Lease, Notification, PipelineResult, Request, SessionCore
 from pgproto._verbs._blocking import BlockingDriver
 from pgproto._verbs._blocking_copy import BlockingCopies
@@ -359,9 +360,10 @@ class BlockingNotifications:
         Raises `pgproto.QueryTimeout` if none has come by then; the listener goes on.
         """
         listener = self._listener
+        patience = None if timeout is None else seconds(timeout)
         asked = False
         try:
-            asked = self._driver.act(partial(listener.ask, timeout))
+            asked = self._driver.act(partial(listener.ask, patience))
             while (notification := listener.take()) is None:
                 self._driver.wait(listener.subscription)
         except BaseException as error:
