@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 
 import pytest
 
@@ -22,6 +23,9 @@ __all__: list[str] = []
 
 pytestmark = pytest.mark.anyio
 
+NEWS = f"news_{os.getpid()}"
+"""Other processes use the same server, and would be heard."""
+
 ODD = 'A "quoted"; drop table t; -- channel'
 
 
@@ -29,19 +33,19 @@ ODD = 'A "quoted"; drop table t; -- channel'
 
 
 async def test_one_says_what_another_hears(connect: Connect, observer: Observer) -> None:
-    async with connect() as session, session.listen("news") as news:
-        observer.execute("notify news, 'one'")
-        observer.execute("notify news")
+    async with connect() as session, session.listen(NEWS) as news:
+        observer.execute(f"notify {NEWS}, 'one'")
+        observer.execute(f"notify {NEWS}")
         heard = [await news.get(), await news.get()]
-        assert [(each.channel, each.payload) for each in heard] == [("news", "one"), ("news", "")]
+        assert [(each.channel, each.payload) for each in heard] == [(NEWS, "one"), (NEWS, "")]
         assert {each.pid for each in heard} == {observer.value("select pg_backend_pid()")}
         assert isinstance(heard[0], Notification)
 
 
 async def test_iterating(connect: Connect) -> None:
-    async with connect() as session, session.listen("news") as news:
+    async with connect() as session, session.listen(NEWS) as news:
         for number in range(5):
-            await session.execute("select pg_notify('news', $1)", str(number))
+            await session.execute(f"select pg_notify('{NEWS}', $1)", str(number))
         heard: list[str] = []
         async for each in news:
             heard.append(each.payload)
@@ -52,16 +56,16 @@ async def test_iterating(connect: Connect) -> None:
 
 
 async def test_while_nothing_else_goes_on(connect: Connect, face: Face, observer: Observer) -> None:
-    async with connect() as session, session.listen("news") as news, face.tasks() as tasks:
+    async with connect() as session, session.listen(NEWS) as news, face.tasks() as tasks:
         job = tasks.start(news.get)
         # The server has nothing to do for the session, and yet it is heard.
         await face.until(lambda: observer.state(session.backend_pid) == "idle")
-        observer.execute("notify news, 'idle'")
+        observer.execute(f"notify {NEWS}, 'idle'")
         assert (await job.result()).payload == "idle"
 
 
 async def test_beside_other_requests(connect: Connect, face: Face, observer: Observer) -> None:
-    async with connect() as session, session.listen("news") as news:
+    async with connect() as session, session.listen(NEWS) as news:
 
         async def ask() -> None:
             for number in range(100):
@@ -73,22 +77,22 @@ async def test_beside_other_requests(connect: Connect, face: Face, observer: Obs
         async with face.tasks() as tasks:
             asking, hearing = tasks.start(ask), tasks.start(hear)
             for number in range(100):
-                observer.execute(f"notify news, '{number}'")
+                observer.execute(f"notify {NEWS}, '{number}'")
         await asking.result()
         assert await hearing.result() == [str(number) for number in range(100)]
 
 
 async def test_several_channels_and_several_listeners(connect: Connect, observer: Observer) -> None:
-    async with connect() as session, session.listen(ODD) as odd, session.listen("news") as first:
-        async with session.listen("news") as second:
+    async with connect() as session, session.listen(ODD) as odd, session.listen(NEWS) as first:
+        async with session.listen(NEWS) as second:
             observer.value("select pg_notify(%s, 'odd')", ODD)
-            observer.execute("notify news, 'for both'")
+            observer.execute(f"notify {NEWS}, 'for both'")
             assert (await first.get()).payload == (await second.get()).payload == "for both"
             assert await odd.get() == (ODD, "odd", observer.value("select pg_backend_pid()"))
         # The other one still listens.
-        observer.execute("notify news, 'for one'")
+        observer.execute(f"notify {NEWS}, 'for one'")
         assert (await first.get()).payload == "for one"
-        assert await channels(session) == sorted([ODD, "news"])
+        assert await channels(session) == sorted([ODD, NEWS])
     assert session.is_closed
 
 
@@ -99,19 +103,19 @@ async def channels(session: Session) -> list[str]:
 
 async def test_the_end_of_listening(connect: Connect, observer: Observer) -> None:
     async with connect() as session:
-        async with session.listen("news") as news:
-            assert await channels(session) == ["news"]
+        async with session.listen(NEWS) as news:
+            assert await channels(session) == [NEWS]
         assert await channels(session) == []
-        async with session.listen("news") as news:
-            observer.execute("notify news, 'again'")
+        async with session.listen(NEWS) as news:
+            observer.execute(f"notify {NEWS}, 'again'")
             assert (await news.get()).payload == "again"
 
 
 async def test_patience(connect: Connect, observer: Observer) -> None:
-    async with connect() as session, session.listen("news") as news:
+    async with connect() as session, session.listen(NEWS) as news:
         with pytest.raises(QueryTimeout, match="news"):
             await news.get(timeout=0.05)
-        observer.execute("notify news, 'late'")
+        observer.execute(f"notify {NEWS}, 'late'")
         assert (await news.get(timeout=20)).payload == "late"
         with pytest.raises(QueryTimeout):
             await news.get(timeout=0)
@@ -119,13 +123,13 @@ async def test_patience(connect: Connect, observer: Observer) -> None:
 
 
 async def test_one_listener_is_for_one_caller(connect: Connect, face: Face, observer: Observer) -> None:
-    async with connect() as session, session.listen("news") as news, face.tasks() as tasks:
+    async with connect() as session, session.listen(NEWS) as news, face.tasks() as tasks:
         jobs = [tasks.start(news.get) for _ in range(2)]
         await face.until(lambda: any(job.done for job in jobs))
         refused = next(job for job in jobs if job.done)
         with pytest.raises(LocalProtocolError, match="already"):
             await refused.result()
-        observer.execute("notify news")
+        observer.execute(f"notify {NEWS}")
         assert [await job.error() is None for job in jobs].count(True) == 1
 
 
@@ -133,7 +137,7 @@ async def test_not_inside_of_a_transaction(connect: Connect) -> None:
     async with connect() as session:
         async with session.transaction():
             with pytest.raises(LocalProtocolError, match="COMMIT"):
-                async with session.listen("news"):
+                async with session.listen(NEWS):
                     pytest.fail("the transaction may still roll back")
             assert await session.fetchval("select 1") == 1
         assert await channels(session) == []
@@ -148,8 +152,8 @@ async def test_a_channel_that_cannot_be(connect: Connect) -> None:
 
 
 async def test_nobody_reads(connect: Connect) -> None:
-    async with connect() as session, session.listen("news") as news:
-        await session.execute("select pg_notify('news', n::text) from generate_series(1, 10100) n")
+    async with connect() as session, session.listen(NEWS) as news:
+        await session.execute(f"select pg_notify('{NEWS}', n::text) from generate_series(1, 10100) n")
         for number in range(1, 10001):
             assert (await news.get()).payload == str(number)
         with pytest.raises(ResultTooLarge, match="10000"):
@@ -158,7 +162,7 @@ async def test_nobody_reads(connect: Connect) -> None:
 
 
 async def test_the_session_ends(connect: Connect, face: Face, observer: Observer) -> None:
-    async with connect() as session, session.listen("news") as news, face.tasks() as tasks:
+    async with connect() as session, session.listen(NEWS) as news, face.tasks() as tasks:
         job = tasks.start(news.get)
         await face.until(lambda: observer.state(session.backend_pid) == "idle")
         observer.terminate(session.backend_pid)
@@ -168,7 +172,7 @@ async def test_the_session_ends(connect: Connect, face: Face, observer: Observer
 
 
 async def test_closing_ends_listening(connect: Connect, face: Face) -> None:
-    async with connect() as session, session.listen("news") as news, face.tasks() as tasks:
+    async with connect() as session, session.listen(NEWS) as news, face.tasks() as tasks:
         job = tasks.start(news.get)
         await session.fetchval("select 1")
         await session.close()

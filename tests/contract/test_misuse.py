@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import math
+import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any, NoReturn, cast
@@ -19,6 +20,9 @@ from tests.support.servers import Server
 __all__: list[str] = []
 
 pytestmark = pytest.mark.anyio
+
+CHANNEL = f"misuse_{os.getpid()}"
+"""Other processes use the same server, and would be heard."""
 
 
 class Sentinel(Exception):
@@ -202,8 +206,8 @@ async def timed_pipeline(session: Session, timeout: Any) -> None:
 
 
 async def listen(session: Session, timeout: Any) -> None:
-    async with session.listen("here") as notifications:
-        await session.execute("notify here")
+    async with session.listen(CHANNEL) as notifications:
+        await session.execute(f"notify {CHANNEL}")
         while not notifications._listener.subscription.waiting:
             await session.ping()
         await notifications.get(timeout=timeout)
@@ -239,7 +243,7 @@ async def test_a_deadline_that_is_over_already(verb: str, connect: Connect) -> N
 
 
 async def test_a_deadline_for_what_does_not_come(connect: Connect) -> None:
-    async with connect() as session, session.listen("here") as notifications:
+    async with connect() as session, session.listen(CHANNEL) as notifications:
         for timeout in (0, -1, 1e-9, -math.inf):
             with pytest.raises(QueryTimeout):
                 await notifications.get(timeout=timeout)

@@ -141,7 +141,8 @@ class TestLearning:
         cells: list[object] = [1, None] if base == 1007 else ["sad", None]
         for array in (99991, 99993):
             codec = registry.codec(array)
-            for value in ([cells, cells[:1]], [[], None], [None, cells]):
+            values: list[list[object]] = [[cells, cells[:1]], [[], None], [None, cells]]
+            for value in values:
                 assert codec.decode(codec.encode(value)) == value
                 assert codec.decoder(TEXT)(codec.encoder(TEXT)(value)) == value
 
