@@ -4,8 +4,8 @@ The bytes between the values of such rows are the same in each. The n-th bytes o
 the row's length as its step, so comparing a slice checks that byte in all of them, at less than a nanosecond
 for each. Then one `struct` unpacks them all.
 
-Rows of fixed-width columns are so wherever there is no NULL. Of other rows, codes, hashes and numbered names
-often are; whether it is worth looking is found out again and again, at ever longer intervals.
+Rows of fixed-width columns are so as long as the same ones are NULL. Of other rows, codes, hashes and
+numbered names often are; whether it is worth looking is found out again and again, at ever longer intervals.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache, partial
 from typing import Any, Final, NamedTuple, TypeAlias
 
-__all__ = ["FEW", "Alike", "Many", "Run", "alike_counter", "run_of_many"]
+__all__ = ["FEW", "Alike", "Many", "ManyOf", "Run", "alike_counter", "run_of_many"]
 
 Run: TypeAlias = Callable[[list[object], bytes, int, int], int]
 """``run(rows, data, start, end)`` decodes rows until one is not as expected, and returns where that begins.
@@ -28,6 +28,9 @@ Alike: TypeAlias = Callable[[bytes, int, int], int]
 """``alike(data, start, count)``: how many of the ``count`` rows at ``start`` have the expected header bytes,
 counted up to the first that has not."""
 
+ManyOf: TypeAlias = Callable[[tuple[bool, ...]], Many]
+"""For rows in which these columns are NULL."""
+
 FEW: Final = 16
 """So many rows of one length at the least are worth the effort."""
 
@@ -39,14 +42,14 @@ _BATCH: Final = 4096
 _LAYOUTS: Final = 16
 
 
-def alike_counter(widths: Sequence[int]) -> Alike:
-    """What counts the rows whose columns have these widths, in bytes."""
-    length = 6 + sum(widths) + 4 * len(widths)
-    expected = list(enumerate(struct.pack("!BiH", _DATA_ROW, length, len(widths))))
-    position = 7
-    for width in widths:
-        expected += enumerate(struct.pack("!i", width), position)
-        position += 4 + width
+def alike_counter(lengths: Sequence[int]) -> Alike:
+    """What counts the rows whose values have these lengths, in bytes; -1 is NULL."""
+    length = 6 + sum([4 + max(length, 0) for length in lengths])
+    expected = list(enumerate(struct.pack("!BiH", _DATA_ROW, length, len(lengths))))
+    position = _HEADER_SIZE
+    for value in lengths:
+        expected += enumerate(struct.pack("!i", value), position)
+        position += 4 + max(value, 0)
     # What is most likely to differ comes first: the lower bytes of the message's length.
     expected.sort(key=lambda item: (not 3 <= item[0] <= 4, item[0]))
     checks = [(offset, bytes((byte,))) for offset, byte in expected]
@@ -66,15 +69,16 @@ def alike_counter(widths: Sequence[int]) -> Alike:
     return alike
 
 
-def run_of_many(codes: Sequence[str], run: Run, many: Many) -> Run:
+def run_of_many(codes: Sequence[str], run: Run, many_of: ManyOf) -> Run:
     """What decodes by the hundred where rows have the same lengths, and leaves all others to ``run``.
 
     Args:
         codes: for each column the `struct` code, "" for a variable width.
         run: decodes one row after the other.
-        many: makes the rows of what was unpacked: `bytes` for a column of variable width.
+        many_of: what makes the rows of what was unpacked: `bytes` for a column of variable width.
     """
     find_layout = _layout_finder(codes)
+    many_of = lru_cache(maxsize=_LAYOUTS)(many_of)
 
     def decode(rows: list[object], data: bytes, start: int, end: int) -> int:
         position, interval = start, FEW
@@ -83,7 +87,7 @@ def run_of_many(codes: Sequence[str], run: Run, many: Many) -> Run:
             if not _HEADER_SIZE <= step <= (end - position) // FEW:
                 break
             layout = find_layout(data, position, step)
-            following = _decode_alike(rows, data, position, end, layout, many) if layout else position
+            following = _decode_alike(rows, data, position, end, layout, many_of) if layout else position
             if following == position:
                 following = run(rows, data, position, min(position + interval * step, end))
                 interval *= 2
@@ -99,24 +103,28 @@ class _Layout(NamedTuple):
     step: int
     alike: Alike
     each: Callable[[memoryview], Iterator[tuple[Any, ...]]]
+    nulls: tuple[bool, ...]
 
 
 def _layout(codes: Sequence[str], lengths: tuple[int, ...]) -> _Layout:
     """How to unpack rows whose values have these lengths."""
-    parts = [code or f"{length}s" for code, length in zip(codes, lengths, strict=True)]
+    nulls = tuple([length < 0 for length in lengths])
+    parts = [
+        "0s" if length < 0 else code or f"{length}s" for code, length in zip(codes, lengths, strict=True)
+    ]
     whole = struct.Struct("!7x" + "".join(f"4x{part}" for part in parts))
-    widths = [struct.calcsize(f"!{part}") for part in parts]
-    return _Layout(whole.size, alike_counter(widths), whole.iter_unpack)
+    widths = [-1 if null else struct.calcsize(f"!{part}") for null, part in zip(nulls, parts, strict=True)]
+    return _Layout(whole.size, alike_counter(widths), whole.iter_unpack, nulls)
 
 
 def _layout_finder(codes: Sequence[str]) -> Callable[[bytes, int, int], _Layout | None]:
     """``find(data, start, step)``: the layout of the row of this size, if others may share it."""
     layout_of = lru_cache(maxsize=_LAYOUTS)(partial(_layout, codes))
-    if all(codes):
-        fixed = _layout(codes, (0,) * len(codes))
-        return lambda data, start, step: fixed if step == fixed.step else None
+    usual = layout_of((0,) * len(codes)) if all(codes) else None
 
     def find(data: bytes, start: int, step: int) -> _Layout | None:
+        if usual is not None and step == usual.step:
+            return usual
         lengths = _may_be_alike(data, start, step) and _lengths(data, start, start + step, len(codes))
         return layout_of(lengths) if lengths else None
 
@@ -135,35 +143,37 @@ def _may_be_alike(data: bytes, start: int, step: int) -> bool:
 
 
 def _lengths(data: bytes, start: int, end: int, columns: int) -> tuple[int, ...]:
-    """Of the values of the row that is ``data[start:end]``; none if there is a NULL or an error."""
+    """Of the values of the row that is ``data[start:end]``, -1 for NULL; none if there is an error."""
     lengths: list[int] = []
     position = start + _HEADER_SIZE
     for _ in range(columns):
         if position > end - 4:
             return ()
         length: int = _LENGTH.unpack_from(data, position)[0]
-        if length < 0:
+        if length < -1:
             return ()
         lengths.append(length)
-        position += 4 + length
+        position += 4 + max(length, 0)
     return tuple(lengths) if position == end else ()
 
 
-def _decode_alike(rows: list[object], data: bytes, start: int, end: int, layout: _Layout, many: Many) -> int:
+def _decode_alike(
+    rows: list[object], data: bytes, start: int, end: int, layout: _Layout, many_of: ManyOf
+) -> int:
     """Decode the rows of this layout at ``start``, if they are not too few; returns where they end."""
-    step, alike, each = layout
+    step, alike, each, nulls = layout
     position, size = start, _FIRST_BATCH
-    while True:
-        size = min((end - position) // step, size)
+    while size := min((end - position) // step, size):
         count = alike(data, position, size)
         if count < (FEW if position == start else 1):
             return position
         try:
-            rows.extend(many(each(memoryview(data)[position : position + count * step])))
+            rows.extend(many_of(nulls)(each(memoryview(data)[position : position + count * step])))
         except Exception:
             # One of them cannot be made so: it is found and decoded by itself.
             return position
         position += count * step
         if count < size:
-            return position
+            break
         size = _BATCH
+    return position

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
-from pgproto._rows._alike import Run, run_of_many
-from pgproto._rows._kinds import NAMES, Kind, converter_of, kind_of
+from pgproto._rows._alike import Many, Run, run_of_many
+from pgproto._rows._kinds import NAMES, NULL, Kind, converter_of, kind_of
 from pgproto._rows._source import RowSource
 from pgproto.types._codec import Codec
 
@@ -49,8 +49,17 @@ def compile_runs(
     target = "tuple" if make is None else "dict" if isinstance(make, DictMaker) else "make"
     makers = make.names if isinstance(make, DictMaker) else (make,)
     builder = _narrow_builder if len(kinds) <= _NARROW else _wide_builder
-    run, many = builder(kinds, tuple(nullable), target)(*makers, *map(converter_of, codecs))
-    return run, run_of_many([kind.code for kind in kinds], run, many) if kinds else run
+    arguments = (*makers, *map(converter_of, codecs))
+    run: Run = builder(kinds, tuple(nullable), target)(*arguments)[0]
+    if not kinds:
+        return run, run
+
+    def many_of(nulls: tuple[bool, ...]) -> Many:
+        shape = tuple([NULL if null else kind for kind, null in zip(kinds, nulls, strict=True)])
+        many: Many = builder(shape, (False,) * len(shape), target)(*arguments)[1]
+        return many
+
+    return run, run_of_many([kind.code for kind in kinds], run, many_of)
 
 
 def _build(kinds: tuple[Kind, ...], nullable: tuple[bool, ...], target: str) -> Callable[..., Any]:

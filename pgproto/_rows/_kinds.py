@@ -17,7 +17,7 @@ from pgproto.types._builtin import BUILTIN_CODECS
 from pgproto.types._calendar import EPOCH, EPOCH_ORDINAL, EPOCH_UTC, MICROSECOND
 from pgproto.types._codec import BINARY, Codec
 
-__all__ = ["NAMES", "Kind", "converter_of", "is_text", "kind_of"]
+__all__ = ["NAMES", "NULL", "Kind", "converter_of", "is_text", "kind_of"]
 
 
 class Kind(NamedTuple):
@@ -33,6 +33,9 @@ class Kind(NamedTuple):
         """In bytes; only of a fixed width."""
         return struct.calcsize("!" + self.code)
 
+
+NULL: Final = Kind("0s", "None")
+"""In place of the kind of a column that is NULL in all rows."""
 
 _FIXED: Final = frozenset("bBhHiIqQfd?")
 

@@ -71,7 +71,8 @@ def test_common_nulls_are_learned(monkeypatch: pytest.MonkeyPatch) -> None:
     decode = compile_decoder([INT4, TEXT, INT4])
     decode([], rows * 50, 0, len(rows) * 50)
     assert seen == [([False, True, False], True)]
-    rows = row_message([int4(1), None, None])
+    # By turns: where all rows have the same NULLs there is nothing to learn.
+    rows = row_message([int4(1), None, None]) + row_message([int4(1), None, int4(1)])
     decode([], rows * 50, 0, len(rows) * 50)
     assert seen[1:] == [([False, True, True], True)]
     decode([], rows * 500, 0, len(rows) * 500)
@@ -191,3 +192,26 @@ def test_a_value_among_many_that_cannot_be_made_so(place: int) -> None:
     result: list[object] = []
     assert decode(result, data, 0, len(data)) == len(data)
     assert result == [(DATE.decode(count), text.decode()) for count, text in rows]
+
+
+def test_rows_in_which_the_same_columns_are_null() -> None:
+    rows: list[list[bytes | None]] = []
+    for nulls in ((), (1,), (0, 2), (0, 1, 2, 3), (3,)):
+        for i in range(50):
+            values = [int4(i), b"text", int4(-i), int4(2 * i)]
+            rows.append([None if column in nulls else value for column, value in enumerate(values)])
+    codecs = [INT4, TEXT, DATE, INT4]
+    data = b"".join(map(row_message, rows))
+    expected, end, _ = reference_decode(codecs, None, data)
+    decode = compile_decoder(codecs)
+    for _ in range(3):
+        result: list[object] = []
+        assert decode(result, data, 0, len(data)) == end == len(data)
+        assert result == expected
+
+
+def test_alike_with_nulls() -> None:
+    alike = alike_counter([4, -1, 0])
+    row = row_message([int4(7), None, b""])
+    assert alike(row * 9, 0, 9) == 9
+    assert alike(row * 4 + row_message([int4(7), b"", None]) + row * 4, 0, 9) == 4
