@@ -15,10 +15,12 @@ import pgproto_asyncio
 import pgproto_blocking
 from pgproto._verbs import (
     _async,
+    _async_listening,
     _async_pool,
     _async_scopes,
     _async_session,
     _blocking,
+    _blocking_listening,
     _blocking_pool,
     _blocking_scopes,
     _blocking_session,
@@ -28,6 +30,7 @@ __all__: list[str] = []
 
 _PAIRS = (
     (_async, _blocking),
+    (_async_listening, _blocking_listening),
     (_async_pool, _blocking_pool),
     (_async_scopes, _blocking_scopes),
     (_async_session, _blocking_session),

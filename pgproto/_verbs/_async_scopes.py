@@ -1,4 +1,4 @@
-"""What is entered with ``async with``: transactions, row streams, pipelines, notifications.
+"""What is entered with ``async with``: transactions, row streams, pipelines.
 
 The blocking twin of this module is `pgproto._verbs._blocking_scopes`.
 """
@@ -7,24 +7,70 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, cast, overload
 
 from pgproto._columns import Columns
 from pgproto._record import Record
-from pgproto._seconds import seconds
-from pgproto._session import CommandTag, Lease, Notification, PipelineResult, Request, SessionCore
-from pgproto._verbs._async import AsyncDriver
+from pgproto._session import CommandTag, Lease, PipelineResult, Request, Result, SessionCore
+from pgproto._verbs._async import AsyncDriver, AsyncStatement
 from pgproto._verbs._async_copy import AsyncCopies
 from pgproto.errors import Error, LocalProtocolError
 
-__all__ = ["AsyncNotifications", "AsyncPipeline", "AsyncRowStream", "AsyncTransaction"]
+__all__ = ["AsyncPipeline", "AsyncRowStream", "AsyncTransaction", "AsyncVerbs"]
 
 T = TypeVar("T")
 
 
-class AsyncTransaction(AsyncCopies):
+class AsyncVerbs(AsyncCopies):
+    """The rest of what a session and a transaction both can do."""
+
+    __slots__ = ()
+
+    async def prepare(self, sql: str, *, timeout: float | None = None) -> AsyncStatement:
+        """Prepare a statement, to be executed many times."""
+        driver, core, lease = self._connection()
+        prepared = await driver.perform(core.prepare(sql, timeout), lease)
+        return AsyncStatement(driver, core, prepared)
+
+    async def simple_query(self, sql: str, *, timeout: float | None = None) -> list[Result]:
+        """Execute a string of any number of statements, in one implicit transaction.
+
+        One `pgproto.Result` for each statement, with ``tag`` and ``rows``; values come as text. There are no
+        parameters: never put a value into the string. PostgreSQL documentation: "Simple Query".
+        """
+        driver, core, lease = self._connection()
+        return await driver.perform(core.simple_query(sql, timeout), lease)
+
+    @overload
+    def stream(
+        self, sql: str, *args: object, batch: int = 500, row: None = None
+    ) -> AsyncRowStream[Record]: ...
+    @overload
+    def stream(
+        self, sql: str, *args: object, batch: int = 500, row: type[dict[str, Any]]
+    ) -> AsyncRowStream[dict[str, Any]]: ...
+    @overload
+    def stream(
+        self, sql: str, *args: object, batch: int = 500, row: type[T] | Callable[[Record], T]
+    ) -> AsyncRowStream[T]: ...
+    def stream(
+        self, sql: str, *args: object, batch: int = 500, row: Callable[..., object] | None = None
+    ) -> AsyncRowStream[Any]:
+        """The rows of a statement, ``batch`` of them in memory at a time; enter it, then iterate.
+
+        It runs in the caller's transaction, or opens one of its own for the time of the block.
+        """
+        driver, core, lease = self._connection()
+        return AsyncRowStream(driver, core, lease, sql, args, batch, row)
+
+    def pipeline(self, *, timeout: float | None = None) -> AsyncPipeline:
+        """Several statements as one atomic group, sent together at the end of an ``async with`` block."""
+        driver, core, lease = self._connection()
+        return AsyncPipeline(driver, core, lease, timeout)
+
+
+class AsyncTransaction(AsyncVerbs):
     """A transaction, or a savepoint; `AsyncSession.transaction` makes one."""
 
     __slots__ = ("_core", "_driver", "_scope")
@@ -97,12 +143,13 @@ class AsyncTransaction(AsyncCopies):
 class AsyncRowStream(Generic[T]):
     """Rows that come in batches; `AsyncSession.stream` makes one."""
 
-    __slots__ = ("_core", "_cursor", "_driver", "_fetching", "_lease", "_rows", "_transaction")
+    __slots__ = ("_core", "_cursor", "_driver", "_fetching", "_lease", "_rows", "_transaction", "_within")
 
     def __init__(
         self,
         driver: AsyncDriver,
         core: SessionCore,
+        lease: Lease | None,
         sql: str,
         arguments: tuple[object, ...],
         batch: int,
@@ -114,13 +161,15 @@ class AsyncRowStream(Generic[T]):
         self._transaction: AsyncTransaction | None = None
         self._fetching: Request[list[object]] | None = None
         self._lease: Lease | None = None
+        self._within = lease
         self._rows: list[object] = []
 
     async def __aenter__(self) -> Self:
-        if self._core.lease() is None:
+        within = self._within or self._core.lease()
+        if within is None:
             self._transaction = AsyncTransaction(self._driver, self._core, None, False, False)
             await self._transaction.__aenter__()
-        self._lease = self._core.lease()
+        self._lease = within or self._core.lease()
         try:
             self._start(self._cursor.open())
             await self._take()
@@ -181,11 +230,14 @@ class AsyncPipeline:
     `pgproto.PipelineAborted`. If the block ends with an exception, nothing is sent.
     """
 
-    __slots__ = ("_core", "_driver", "_results", "_timeout")
+    __slots__ = ("_core", "_driver", "_lease", "_results", "_timeout")
 
-    def __init__(self, driver: AsyncDriver, core: SessionCore, timeout: float | None) -> None:
+    def __init__(
+        self, driver: AsyncDriver, core: SessionCore, lease: Lease | None, timeout: float | None
+    ) -> None:
         self._driver = driver
         self._core = core
+        self._lease = lease
         self._timeout = timeout
         self._results: list[PipelineResult[Any]] | None = None
 
@@ -198,7 +250,7 @@ class AsyncPipeline:
     ) -> None:
         results, self._results = self._results, None
         if error is None and results:
-            await self._driver.perform(self._core.pipeline(results, self._timeout))
+            await self._driver.perform(self._core.pipeline(results, self._timeout), self._lease)
 
     def _add(self, result: PipelineResult[T]) -> PipelineResult[T]:
         if self._results is None:
@@ -265,58 +317,3 @@ class AsyncPipeline:
     def fetch_columns(self, sql: str, *args: object) -> PipelineResult[Columns]:
         """As the session's `fetch_columns`."""
         return self._add(self._core.later_fetch_columns(sql, args))
-
-
-class AsyncNotifications:
-    """The notifications on one channel; `AsyncSession.listen` makes one.
-
-    Any number may be open on a session, which serves other requests meanwhile. Iterating waits for the next
-    `pgproto.Notification` and ends with an exception when the session does.
-    """
-
-    __slots__ = ("_core", "_driver", "_listener")
-
-    def __init__(self, driver: AsyncDriver, core: SessionCore, channel: str) -> None:
-        self._driver = driver
-        self._core = core
-        self._listener = core.listener(channel)
-
-    async def __aenter__(self) -> Self:
-        listen = self._listener.begin()
-        try:
-            await self._driver.perform(listen)
-        except BaseException:
-            self._end()
-            raise
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._end()
-
-    def _end(self) -> None:
-        unlisten = self._listener.end()
-        if unlisten is not None and not self._core.is_closed:
-            self._driver.start(unlisten)
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> Notification:
-        return await self.get()
-
-    async def get(self, *, timeout: float | None = None) -> Notification:
-        """Wait for the next notification, for ``timeout`` seconds; None waits for as long as it takes.
-
-        Raises `pgproto.QueryTimeout` if none has come by then; the listener goes on.
-        """
-        listener = self._listener
-        patience = None if timeout is None else seconds(timeout)
-        self._driver.act(partial(listener.ask, patience))
-        try:
-            while (notification := listener.take()) is None:
-                await self._driver.wait(listener.subscription)
-        finally:
-            listener.rest()
-        return notification

@@ -7,18 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import Any, TypeVar, overload
+from typing import Any, TypeVar
 
-from pgproto._record import Record
-from pgproto._session import FIND_TYPE, Lease, Result, ServerVersion, SessionCore
-from pgproto._verbs._async import AsyncDriver, AsyncStatement
-from pgproto._verbs._async_copy import AsyncCopies
-from pgproto._verbs._async_scopes import (
-    AsyncNotifications,
-    AsyncPipeline,
-    AsyncRowStream,
-    AsyncTransaction,
-)
+from pgproto._session import FIND_TYPE, Lease, ServerVersion, SessionCore
+from pgproto._verbs._async import AsyncDriver
+from pgproto._verbs._async_listening import AsyncNotifications
+from pgproto._verbs._async_scopes import AsyncTransaction, AsyncVerbs
 from pgproto.errors import PostgresError
 from pgproto.types import CodecFormat
 
@@ -27,7 +21,7 @@ __all__ = ["AsyncSession"]
 T = TypeVar("T")
 
 
-class AsyncSession(AsyncCopies):
+class AsyncSession(AsyncVerbs):
     """A session with PostgreSQL, which any number of tasks may share.
 
     Requests are written in the order in which they were made and pipelined; each stands for itself, so the
@@ -47,11 +41,6 @@ class AsyncSession(AsyncCopies):
 
     def _connection(self) -> tuple[AsyncDriver, SessionCore, Lease | None]:
         return self._driver, self._core, None
-
-    async def prepare(self, sql: str, *, timeout: float | None = None) -> AsyncStatement:
-        """Prepare a statement, to be executed many times."""
-        prepared = await self._driver.perform(self._core.prepare(sql, timeout))
-        return AsyncStatement(self._driver, self._core, prepared)
 
     def transaction(
         self, isolation: str | None = None, readonly: bool = False, deferrable: bool = False
@@ -93,31 +82,6 @@ class AsyncSession(AsyncCopies):
                     raise
             await self._driver.wait(pause)
 
-    @overload
-    def stream(
-        self, sql: str, *args: object, batch: int = 500, row: None = None
-    ) -> AsyncRowStream[Record]: ...
-    @overload
-    def stream(
-        self, sql: str, *args: object, batch: int = 500, row: type[dict[str, Any]]
-    ) -> AsyncRowStream[dict[str, Any]]: ...
-    @overload
-    def stream(
-        self, sql: str, *args: object, batch: int = 500, row: type[T] | Callable[[Record], T]
-    ) -> AsyncRowStream[T]: ...
-    def stream(
-        self, sql: str, *args: object, batch: int = 500, row: Callable[..., object] | None = None
-    ) -> AsyncRowStream[Any]:
-        """The rows of a statement, ``batch`` of them in memory at a time; enter it, then iterate.
-
-        It runs in the caller's transaction, or opens one of its own for the time of the block.
-        """
-        return AsyncRowStream(self._driver, self._core, sql, args, batch, row)
-
-    def pipeline(self, *, timeout: float | None = None) -> AsyncPipeline:
-        """Several statements as one atomic group, sent together at the end of an ``async with`` block."""
-        return AsyncPipeline(self._driver, self._core, timeout)
-
     def listen(self, channel: str) -> AsyncNotifications:
         """The notifications on a channel; enter it, then iterate. PostgreSQL documentation: "LISTEN"."""
         return AsyncNotifications(self._driver, self._core, channel)
@@ -128,14 +92,6 @@ class AsyncSession(AsyncCopies):
         It does so only if no other request is in flight behind it, which the cancel might hit instead.
         """
         self._driver.act(self._core.machine.cancel_current)
-
-    async def simple_query(self, sql: str, *, timeout: float | None = None) -> list[Result]:
-        """Execute a string of any number of statements, in one implicit transaction.
-
-        One `pgproto.Result` for each statement, with ``tag`` and ``rows``; values come as text. There are no
-        parameters: never put a value into the string. PostgreSQL documentation: "Simple Query".
-        """
-        return await self._driver.perform(self._core.simple_query(sql, timeout))
 
     async def set_type_codec(
         self,

@@ -4,25 +4,71 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, cast, overload
 
 from pgproto._columns import Columns
 from pgproto._record import Record
-from pgproto._seconds import seconds
-from pgproto._session import CommandTag, Lease, Notification, PipelineResult, Request, SessionCore
-from pgproto._verbs._blocking import BlockingDriver
+from pgproto._session import CommandTag, Lease, PipelineResult, Request, Result, SessionCore
+from pgproto._verbs._blocking import BlockingDriver, BlockingStatement
 from pgproto._verbs._blocking_copy import BlockingCopies
 from pgproto._verbs._blocking_outcome import outcome_of
 from pgproto.errors import Error, LocalProtocolError
 
-__all__ = ["BlockingNotifications", "BlockingPipeline", "BlockingRowStream", "BlockingTransaction"]
+__all__ = ["BlockingPipeline", "BlockingRowStream", "BlockingTransaction", "BlockingVerbs"]
 
 T = TypeVar("T")
 
 
-class BlockingTransaction(BlockingCopies):
+class BlockingVerbs(BlockingCopies):
+    """The rest of what a session and a transaction both can do."""
+
+    __slots__ = ()
+
+    def prepare(self, sql: str, *, timeout: float | None = None) -> BlockingStatement:
+        """Prepare a statement, to be executed many times."""
+        driver, core, lease = self._connection()
+        prepared = driver.perform(core.prepare(sql, timeout), lease)
+        return BlockingStatement(driver, core, prepared)
+
+    def simple_query(self, sql: str, *, timeout: float | None = None) -> list[Result]:
+        """Execute a string of any number of statements, in one implicit transaction.
+
+        One `pgproto.Result` for each statement, with ``tag`` and ``rows``; values come as text. There are no
+        parameters: never put a value into the string. PostgreSQL documentation: "Simple Query".
+        """
+        driver, core, lease = self._connection()
+        return driver.perform(core.simple_query(sql, timeout), lease)
+
+    @overload
+    def stream(
+        self, sql: str, *args: object, batch: int = 500, row: None = None
+    ) -> BlockingRowStream[Record]: ...
+    @overload
+    def stream(
+        self, sql: str, *args: object, batch: int = 500, row: type[dict[str, Any]]
+    ) -> BlockingRowStream[dict[str, Any]]: ...
+    @overload
+    def stream(
+        self, sql: str, *args: object, batch: int = 500, row: type[T] | Callable[[Record], T]
+    ) -> BlockingRowStream[T]: ...
+    def stream(
+        self, sql: str, *args: object, batch: int = 500, row: Callable[..., object] | None = None
+    ) -> BlockingRowStream[Any]:
+        """The rows of a statement, ``batch`` of them in memory at a time; enter it, then iterate.
+
+        It runs in the caller's transaction, or opens one of its own for the time of the block.
+        """
+        driver, core, lease = self._connection()
+        return BlockingRowStream(driver, core, lease, sql, args, batch, row)
+
+    def pipeline(self, *, timeout: float | None = None) -> BlockingPipeline:
+        """Several statements as one atomic group, sent together at the end of an ``with`` block."""
+        driver, core, lease = self._connection()
+        return BlockingPipeline(driver, core, lease, timeout)
+
+
+class BlockingTransaction(BlockingVerbs):
     """A transaction, or a savepoint; `BlockingSession.transaction` makes one."""
 
     __slots__ = ("_core", "_driver", "_scope")
@@ -129,12 +175,13 @@ class BlockingTransaction(BlockingCopies):
 class BlockingRowStream(Generic[T]):
     """Rows that come in batches; `BlockingSession.stream` makes one."""
 
-    __slots__ = ("_core", "_cursor", "_driver", "_fetching", "_lease", "_rows", "_transaction")
+    __slots__ = ("_core", "_cursor", "_driver", "_fetching", "_lease", "_rows", "_transaction", "_within")
 
     def __init__(
         self,
         driver: BlockingDriver,
         core: SessionCore,
+        lease: Lease | None,
         sql: str,
         arguments: tuple[object, ...],
         batch: int,
@@ -146,14 +193,16 @@ class BlockingRowStream(Generic[T]):
         self._transaction: BlockingTransaction | None = None
         self._fetching: Request[list[object]] | None = None
         self._lease: Lease | None = None
+        self._within = lease
         self._rows: list[object] = []
 
     def __enter__(self) -> Self:
         try:
-            if self._core.lease() is None:
+            within = self._within or self._core.lease()
+            if within is None:
                 self._transaction = BlockingTransaction(self._driver, self._core, None, False, False)
                 self._transaction.__enter__()
-            self._lease = self._core.lease()
+            self._lease = within or self._core.lease()
             self._start(self._cursor.open())
             self._take()
             return self
@@ -220,11 +269,14 @@ class BlockingPipeline:
     `pgproto.PipelineAborted`. If the block ends with an exception, nothing is sent.
     """
 
-    __slots__ = ("_core", "_driver", "_results", "_timeout")
+    __slots__ = ("_core", "_driver", "_lease", "_results", "_timeout")
 
-    def __init__(self, driver: BlockingDriver, core: SessionCore, timeout: float | None) -> None:
+    def __init__(
+        self, driver: BlockingDriver, core: SessionCore, lease: Lease | None, timeout: float | None
+    ) -> None:
         self._driver = driver
         self._core = core
+        self._lease = lease
         self._timeout = timeout
         self._results: list[PipelineResult[Any]] | None = None
 
@@ -237,7 +289,7 @@ class BlockingPipeline:
     ) -> None:
         results, self._results = self._results, None
         if error is None and results:
-            self._driver.perform(self._core.pipeline(results, self._timeout))
+            self._driver.perform(self._core.pipeline(results, self._timeout), self._lease)
 
     def _add(self, result: PipelineResult[T]) -> PipelineResult[T]:
         if self._results is None:
@@ -304,72 +356,3 @@ class BlockingPipeline:
     def fetch_columns(self, sql: str, *args: object) -> PipelineResult[Columns]:
         """As the session's `fetch_columns`."""
         return self._add(self._core.later_fetch_columns(sql, args))
-
-
-class BlockingNotifications:
-    """The notifications on one channel; `BlockingSession.listen` makes one.
-
-    Any number may be open on a session, which serves other requests meanwhile. Iterating waits for the next
-    `pgproto.Notification` and ends with an exception when the session does.
-    """
-
-    __slots__ = ("_core", "_driver", "_listener")
-
-    def __init__(self, driver: BlockingDriver, core: SessionCore, channel: str) -> None:
-        self._driver = driver
-        self._core = core
-        self._listener = core.listener(channel)
-
-    def __enter__(self) -> Self:
-        try:
-            self._driver.perform(self._driver.act(self._listener.begin))
-            return self
-        except BaseException:
-            self._end()
-            raise
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        try:
-            self._end()
-        except Exception:
-            raise
-        except BaseException:
-            self._end()
-            raise
-
-    def _end(self) -> None:
-        if self._listener.is_subscribed:
-            self._driver.act(self._unsubscribe)
-
-    def _unsubscribe(self) -> None:
-        unlisten = self._listener.end()
-        if unlisten is not None and not self._core.is_closed:
-            self._core.machine.submit(unlisten)
-
-    def __iter__(self) -> Self:
-        return self
-
-    def __next__(self) -> Notification:
-        return self.get()
-
-    def get(self, *, timeout: float | None = None) -> Notification:
-        """Wait for the next notification, for ``timeout`` seconds; None waits for as long as it takes.
-
-        Raises `pgproto.QueryTimeout` if none has come by then; the listener goes on.
-        """
-        listener = self._listener
-        patience = None if timeout is None else seconds(timeout)
-        asked = False
-        try:
-            asked = self._driver.act(partial(listener.ask, patience))
-            while (notification := listener.take()) is None:
-                self._driver.wait(listener.subscription)
-        except BaseException as error:
-            # Who was refused must not end the waiting of another; who was interrupted may have asked.
-            if asked or not isinstance(error, Exception):
-                listener.rest()
-            raise
-        listener.rest()
-        return notification

@@ -4,18 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, TypeVar, overload
+from typing import Any, TypeVar
 
-from pgproto._record import Record
-from pgproto._session import FIND_TYPE, Lease, Result, ServerVersion, SessionCore
-from pgproto._verbs._blocking import BlockingDriver, BlockingStatement
-from pgproto._verbs._blocking_copy import BlockingCopies
-from pgproto._verbs._blocking_scopes import (
-    BlockingNotifications,
-    BlockingPipeline,
-    BlockingRowStream,
-    BlockingTransaction,
-)
+from pgproto._session import FIND_TYPE, Lease, ServerVersion, SessionCore
+from pgproto._verbs._blocking import BlockingDriver
+from pgproto._verbs._blocking_listening import BlockingNotifications
+from pgproto._verbs._blocking_scopes import BlockingTransaction, BlockingVerbs
 from pgproto.errors import PostgresError
 from pgproto.types import CodecFormat
 
@@ -24,7 +18,7 @@ __all__ = ["BlockingSession"]
 T = TypeVar("T")
 
 
-class BlockingSession(BlockingCopies):
+class BlockingSession(BlockingVerbs):
     """A session with PostgreSQL, which any number of threads may share.
 
     Requests are written in the order in which they were made and pipelined; each stands for itself, so the
@@ -44,11 +38,6 @@ class BlockingSession(BlockingCopies):
 
     def _connection(self) -> tuple[BlockingDriver, SessionCore, Lease | None]:
         return self._driver, self._core, None
-
-    def prepare(self, sql: str, *, timeout: float | None = None) -> BlockingStatement:
-        """Prepare a statement, to be executed many times."""
-        prepared = self._driver.perform(self._core.prepare(sql, timeout))
-        return BlockingStatement(self._driver, self._core, prepared)
 
     def transaction(
         self, isolation: str | None = None, readonly: bool = False, deferrable: bool = False
@@ -90,31 +79,6 @@ class BlockingSession(BlockingCopies):
                     raise
             self._driver.wait(pause)
 
-    @overload
-    def stream(
-        self, sql: str, *args: object, batch: int = 500, row: None = None
-    ) -> BlockingRowStream[Record]: ...
-    @overload
-    def stream(
-        self, sql: str, *args: object, batch: int = 500, row: type[dict[str, Any]]
-    ) -> BlockingRowStream[dict[str, Any]]: ...
-    @overload
-    def stream(
-        self, sql: str, *args: object, batch: int = 500, row: type[T] | Callable[[Record], T]
-    ) -> BlockingRowStream[T]: ...
-    def stream(
-        self, sql: str, *args: object, batch: int = 500, row: Callable[..., object] | None = None
-    ) -> BlockingRowStream[Any]:
-        """The rows of a statement, ``batch`` of them in memory at a time; enter it, then iterate.
-
-        It runs in the caller's transaction, or opens one of its own for the time of the block.
-        """
-        return BlockingRowStream(self._driver, self._core, sql, args, batch, row)
-
-    def pipeline(self, *, timeout: float | None = None) -> BlockingPipeline:
-        """Several statements as one atomic group, sent together at the end of an ``with`` block."""
-        return BlockingPipeline(self._driver, self._core, timeout)
-
     def listen(self, channel: str) -> BlockingNotifications:
         """The notifications on a channel; enter it, then iterate. PostgreSQL documentation: "LISTEN"."""
         return BlockingNotifications(self._driver, self._core, channel)
@@ -125,14 +89,6 @@ class BlockingSession(BlockingCopies):
         It does so only if no other request is in flight behind it, which the cancel might hit instead.
         """
         self._driver.act(self._core.machine.cancel_current)
-
-    def simple_query(self, sql: str, *, timeout: float | None = None) -> list[Result]:
-        """Execute a string of any number of statements, in one implicit transaction.
-
-        One `pgproto.Result` for each statement, with ``tag`` and ``rows``; values come as text. There are no
-        parameters: never put a value into the string. PostgreSQL documentation: "Simple Query".
-        """
-        return self._driver.perform(self._core.simple_query(sql, timeout))
 
     def set_type_codec(
         self,

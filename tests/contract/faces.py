@@ -22,7 +22,7 @@ import anyio
 
 import pgproto_asyncio
 import pgproto_blocking
-from pgproto._verbs import _async, _async_copy, _async_scopes, _async_session
+from pgproto._verbs import _async, _async_copy, _async_listening, _async_scopes, _async_session
 
 __all__ = ["ALL", "FACES", "LOOPS", "SWIFT", "Connect", "Face", "Job", "LoopFace", "Session", "Tasks"]
 
@@ -244,7 +244,7 @@ class BlockingFace(Face):
 
 _TWINS = {
     name.replace("Async", "Blocking", 1): getattr(module, name)
-    for module in (_async, _async_copy, _async_scopes, _async_session)
+    for module in (_async, _async_copy, _async_listening, _async_scopes, _async_session)
     for name in module.__all__
 }
 _TWINS["Session"] = pgproto_asyncio.Session

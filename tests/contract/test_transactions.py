@@ -19,6 +19,7 @@ from pgproto import (
     TransactionRolledBack,
     UniqueViolation,
 )
+from pgproto_asyncio import Transaction
 from tests.contract.faces import Connect, Face, Job, Session, Tasks
 
 __all__: list[str] = []
@@ -224,3 +225,59 @@ async def test_who_waits_long_is_told_for_whom(
                 _outside(tasks, other)
                 await tx.execute("select pg_sleep(1.3)")
         assert any("behind a transaction that was begun at" in record.message for record in caplog.records)
+
+
+async def use_every_verb(tx: Transaction) -> None:
+    assert await tx.execute("insert into t values (1)") == "INSERT 0 1"
+    assert await tx.executemany("insert into t values ($1)", [(2,), (3,)]) == 2
+    assert [result.tag for result in await tx.simple_query("insert into t values (4); select 1")] == [
+        "INSERT 0 1",
+        "SELECT 1",
+    ]
+    statement = await tx.prepare("insert into t values ($1)")
+    await statement.execute(5)
+    await statement.close()
+    async with tx.pipeline() as pipeline:
+        pipeline.execute("insert into t values (6)")
+        counted = pipeline.fetchval("select count(*) from t")
+    assert counted.result() == 6
+    assert await tx.copy_records_to_table("t", records=[(7,)]) == 1
+    async with tx.stream("select n from t order by n", batch=2) as rows:
+        assert [record.n async for record in rows] == [1, 2, 3, 4, 5, 6, 7]
+    async with tx.transaction() as savepoint:
+        await savepoint.execute("delete from t")
+        await savepoint.rollback()
+    assert await tx.fetchval("select count(*) from t") == 7
+
+
+async def test_a_transaction_has_the_verbs_of_its_session(connect: Connect) -> None:
+    async with connect() as session:
+        await session.execute("create temp table t (n int)")
+        async with session.transaction() as tx:
+            await use_every_verb(tx)
+            await tx.rollback()
+        assert await session.fetchval("select count(*) from t") == 0
+
+
+async def test_a_transaction_that_was_handed_to_another(connect: Connect, face: Face) -> None:
+    """Whoever has the transaction is in it, wherever it was opened."""
+    async with connect() as session, face.tasks() as tasks:
+        await session.execute("create temp table t (n int)")
+        ready: list[Transaction] = []
+
+        async def outsider() -> None:
+            await face.until(lambda: bool(ready))
+            tx = ready[0]
+            assert len(await tx.simple_query("insert into t values (1); insert into t values (2)")) == 2
+            async with tx.pipeline() as pipeline:
+                pipeline.execute("insert into t values (3)")
+            async with tx.stream("select n from t order by n", batch=1) as rows:
+                assert [record.n async for record in rows] == [1, 2, 3]
+            assert session.transaction_status == "T"
+
+        job = tasks.start(outsider)
+        async with session.transaction() as tx:
+            ready.append(tx)
+            await job.result()
+            await tx.rollback()
+        assert await session.fetchval("select count(*) from t") == 0
