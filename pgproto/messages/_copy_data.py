@@ -11,12 +11,14 @@ import re
 import struct
 from typing import Final
 
+from pgproto._patterns import pattern
+
 __all__ = ["CopyDataReader"]
 
 _HEADER: Final = struct.Struct("!BI")
 _HEADER_SIZE: Final = 5
 _COPY_DATA: Final = b"d"[0]
-_SHORT: Final = re.compile(rb"d\0\0\0(.)", re.DOTALL)
+_SHORT: Final = pattern(rb"d\0\0\0(.)", re.DOTALL)
 """The header of a message with less than 256 bytes; its last byte is the length."""
 _LONGEST_SHORT: Final = 255
 _FEW: Final = 1024
