@@ -38,7 +38,7 @@ from pgproto.types._codec import (
     wrong_value,
 )
 from pgproto.types._elements import element_packer
-from pgproto.types._guards import is_collection, is_list_or_tuple
+from pgproto.types._guards import is_collection, is_list, is_list_or_tuple
 from pgproto.types._text_form import text_form
 from pgproto.types._value import integer_within
 
@@ -205,19 +205,31 @@ def _binary_decoder(name: str, element: Codec) -> Callable[[bytes, int], object]
     return decode
 
 
+def _listed(value: object) -> list[object] | None:
+    """The value as a list, or None if it is no collection; it may raise whatever it likes."""
+    if is_collection(value):
+        return list(value)
+    # numpy's arrays know how to become lists, with a list for each row of more than one dimension.
+    as_list = getattr(value, "tolist", None) if hasattr(type(value), "__array_interface__") else None
+    listed: object = None if as_list is None else as_list()
+    return listed if is_list(listed) else None
+
+
 def _flattened(
     name: str, value: object, element: Codec
 ) -> tuple[Sequence[object], tuple[int, ...], tuple[int, ...]]:
     """The elements of a parameter, the lengths and the lower bounds."""
     if isinstance(value, Array):
         return value.elements, value.lengths, value.lower_bounds
-    if not is_collection(value):
-        raise wrong_value(name, value, "it takes a list, another sequence, a set, or an Array")
     try:
-        values = list(value)
+        values = _listed(value)
     except Exception as error:
         # A sequence of the caller's own may fail in any way.
         raise wrong_value(name, value, f"{type(error).__name__}: {error}") from error
+    if values is None:
+        raise wrong_value(
+            name, value, "it takes a list, another sequence, a set, an array of numpy, or an Array"
+        )
     lengths = [len(values)]
     while not element.takes_sequences and values and is_list_or_tuple(values[0]):
         rows = [row for row in values if is_list_or_tuple(row)]

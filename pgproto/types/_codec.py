@@ -7,6 +7,7 @@ returns it or raises `DataError`; `encode` gets whatever a caller passed in. Nei
 from __future__ import annotations
 
 import enum
+import re
 import struct
 from collections.abc import Callable, Collection, Iterable
 from functools import partial
@@ -26,6 +27,7 @@ __all__ = [
     "Encode",
     "ascii_text",
     "container",
+    "encode_member",
     "fixed_width",
     "join_fields",
     "malformed",
@@ -171,7 +173,12 @@ def _short_items(value: Collection[object], depth: int) -> str:
 
 def wrong_value(type_name: str, value: object, why: str) -> DataError:
     """The error for a value that cannot be encoded."""
-    return DataError(f"cannot encode {shortened(value)} ({type(value).__qualname__}) as {type_name}: {why}")
+    kind = type(value)
+    kind_name = kind.__qualname__
+    # A Range of somebody else's, or numpy's bool, would be refused for not being one.
+    if kind.__module__ != "builtins" and re.search(rf"\b{re.escape(kind_name)}\b", f"{type_name} {why}"):
+        kind_name = f"{kind.__module__}.{kind_name}"
+    return DataError(f"cannot encode {shortened(value)} ({kind_name}) as {type_name}: {why}")
 
 
 class ChangedType(DataError):
@@ -186,6 +193,14 @@ def malformed(type_name: str, why: str) -> DataError:
 def unwrapped(value: object) -> object:
     """The value of an `Enum` member; anything else as it is."""
     return value.value if isinstance(value, enum.Enum) else value
+
+
+def encode_member(encode: Encode, member: object, value: object) -> bytes:
+    """Encode the value of an `Enum` member; the error says whose value it is."""
+    try:
+        return encode(value)
+    except DataError as error:
+        raise DataError(f"{error} (value of {shortened(member)})") from error.__cause__
 
 
 def ascii_text(type_name: str, data: bytes) -> str:

@@ -17,6 +17,7 @@ from types import MappingProxyType
 from typing import Final, TypeAlias
 
 from pgproto._patterns import pattern
+from pgproto.errors import DataError
 from pgproto.types._array_text import quoted, unescaped
 from pgproto.types._codec import (
     BINARY,
@@ -54,9 +55,12 @@ def _hstore_codec(oid: int, name: str) -> Codec:
         plain = unwrapped(value)
         if not is_mapping(plain):
             raise wrong_value(name, value, "it takes a mapping of str to str or None")
-        return [
-            (encode_text(key), None if item is None else encode_text(item)) for key, item in plain.items()
-        ]
+        try:
+            return [
+                (encode_text(key), None if item is None else encode_text(item)) for key, item in plain.items()
+            ]
+        except DataError as error:
+            raise DataError(f"{error} (key or value of {name})") from error.__cause__
 
     def made(fields: Iterable[tuple[bytes | None, bytes | None]]) -> dict[str, str | None]:
         result: dict[str, str | None] = {}

@@ -18,6 +18,7 @@ from pgproto.types._codec import (
     Codec,
     Encode,
     ascii_text,
+    encode_member,
     fixed_width,
     malformed,
     shortened,
@@ -67,7 +68,7 @@ def integer_codec(oid: int, name: str, code: str, from_struct: Any = None) -> Co
         except struct.error:
             plain = unwrapped(value)
             if plain is not value:
-                return encode(plain)
+                return encode_member(encode, value, plain)
             raise _refused(value) from None
         except Exception as error:
             # __index__ is the value's own code.
@@ -103,7 +104,7 @@ def _encode_bool(value: object) -> bytes:
         return b"\x00"
     plain = unwrapped(value)
     if plain is not value:
-        return _encode_bool(plain)
+        return encode_member(_encode_bool, value, plain)
     raise wrong_value("bool", value, "it takes True or False")
 
 
@@ -136,7 +137,7 @@ def _float_encoder(name: str, layout: struct.Struct) -> Encode:
             # struct.error is also what becomes of an exception in the value's own __float__.
             plain = unwrapped(value)
             if plain is not value:
-                return encode(plain)
+                return encode_member(encode, value, plain)
             why = "out of range" if isinstance(value, (int, float)) else "it takes a float or an int"
             raise wrong_value(name, value, why) from None
 

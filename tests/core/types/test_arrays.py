@@ -376,3 +376,16 @@ def test_usual_elements_are_packed_at_one_go(name: str, size: int, monkeypatch: 
     assert codec.encode(expected)
     with pytest.raises(TypeError, match="not callable"):
         codec.encode([*expected, None])
+
+
+def test_arrays_of_numpy() -> None:
+    numpy: Any = pytest.importorskip("numpy")
+    numbers, texts = builtin("_int4"), builtin("_text")
+    for value in ([1, 2, 3], [[1, 2], [3, 4]], []):
+        assert numbers.decode(numbers.encode(numpy.array(value, dtype="int64"))) == value
+    assert texts.decode(texts.encode(numpy.array(["a", None], dtype=object))) == ["a", None]
+    for value in (numpy.int64(1), numpy.array(1)):
+        with pytest.raises(DataError, match="it takes a list"):
+            numbers.encode(value)
+    with pytest.raises(DataError, match="it takes an int"):
+        numbers.encode(numpy.array([1.5]))

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from pgproto.errors import DataError
-from pgproto.types import BINARY, TEXT, Codec
+from pgproto.types import BINARY, TEXT, Codec, TypeRegistry
 from pgproto.types._codec import (
     ascii_text,
     container,
@@ -191,3 +191,21 @@ class TestContainer:
 
 def test_nested_decoder_of_what_does_not_nest() -> None:
     assert nested_decoder(builtin("int4"))(b"\x00\x00\x00\x07", 5) == 7
+
+
+def test_a_value_that_is_only_called_so_is_named_in_full() -> None:
+    class Range: ...
+
+    Range.__module__ = "elsewhere"
+    Range.__qualname__ = "Range"
+    assert "(elsewhere.Range) as int4range" in str(wrong_value("int4range", Range(), "it takes a Range"))
+    assert "(Range) as int4:" in str(wrong_value("int4", Range(), "it takes an int"))
+    assert "(int) as int4range" in str(wrong_value("int4range", 5, "it takes no int"))
+
+
+@pytest.mark.parametrize("name", ["int4", "bool", "float8"])
+def test_an_enum_that_does_not_fit_is_named(name: str) -> None:
+    codec = TypeRegistry().find(name)
+    assert codec is not None
+    with pytest.raises(DataError, match=rf"'sad' \(str\) as {name}: .* \(value of <.*sad.*>\)$"):
+        codec.encode(member("sad"))

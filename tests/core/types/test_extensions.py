@@ -72,6 +72,11 @@ class TestHstore:
             with pytest.raises(DataError, match="as text"):
                 HSTORE.encoder(format)(value)
 
+    @pytest.mark.parametrize("value", [{"a": 1}, {1: "a"}])
+    def test_says_whose_key_or_value_does_not_fit(self, value: object) -> None:
+        with pytest.raises(DataError, match=r"it takes a str \(key or value of public\.hstore\)"):
+            HSTORE.encode(value)
+
     @pytest.mark.parametrize("value", ["a=>1", [("a", "1")], None, 5])
     def test_refuses_other_values(self, value: object) -> None:
         with pytest.raises(DataError, match=r"as public\.hstore: it takes a mapping"):
