@@ -162,10 +162,14 @@ class BlockingPool(BlockingUpkeep[D, W, SessionT], BlockingQueries, Generic[D, W
 
     def _lend(self, timeout: float | None) -> tuple[BlockingLoan, SessionT]:
         ticket = self._ask(timeout)
-        ticket.note = self._note()
-        member = self._wait_for_turn(ticket)
-        loan = BlockingLoan(member.driver, ticket, self._was_forgotten)
-        return loan, self._make_session(loan, member.core)
+        try:
+            ticket.note = self._note()
+            member = self._wait_for_turn(ticket)
+            loan = BlockingLoan(member.driver, ticket, self._was_forgotten)
+            return loan, self._make_session(loan, member.core)
+        except BaseException:
+            self._was_forgotten(ticket)
+            raise
 
     def _fulfil(self, wish: Wish, lease: None = None) -> Any:
         """Make a one-shot request, and wait for its outcome."""
@@ -175,7 +179,11 @@ class BlockingPool(BlockingUpkeep[D, W, SessionT], BlockingQueries, Generic[D, W
             make, arguments = wish
             return member.driver.perform(make(member.core, *arguments))
         finally:
-            self._release(ticket)
+            try:
+                self._release(ticket)
+            except BaseException:
+                self._was_forgotten(ticket)
+                raise
 
     def _lives(self, member: Member[D], ticket: Ticket[Member[D], W]) -> bool:
         """Whether the session is alive, as far as its socket tells."""
@@ -214,8 +222,15 @@ class BlockingPool(BlockingUpkeep[D, W, SessionT], BlockingQueries, Generic[D, W
             self._pump()
 
     def _return(self, loan: BlockingLoan) -> None:
-        if loan.end() and loan.ticket is not None:
-            self._release(loan.ticket)
+        ticket = loan.ticket
+        if ticket is not None:
+            try:
+                if loan.end():
+                    self._release(ticket)
+            except BaseException:
+                # Interrupted; a thread of the pool does what is left to be done.
+                self._was_forgotten(ticket)
+                raise
 
     def _release(self, ticket: Ticket[Member[D], W]) -> None:
         shared = ticket.kind is TicketKind.SHARED

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import gc
+import linecache
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -173,3 +177,60 @@ def test_a_step_that_raises_what_is_no_exception(wired: WiredServer) -> None:
     with pgproto_blocking.Pool(DSN, open_socket=open_socket, max_size=1, **options) as pool:
         assert pool.fetchval(ADD, 1) == 2
     assert len(hosts) == 2
+
+
+class Interrupt:
+    """Interrupts this thread before one of the lines with which it takes or returns a session.
+
+    Not where a lock is let go of, or a `try` begins: between the last call and that, nobody is interrupted.
+    """
+
+    PLACES = ("_return", "_release", "_lend", "_note", "_make_session", "end")
+
+    def __init__(self, number: int) -> None:
+        self.where = ""
+        self._left = number
+
+    def enter(self, frame: FrameType, event: str, argument: object) -> Any:
+        own = frame.f_code.co_filename.endswith(("_blocking_pool.py", "_blocking_lending.py", "_pooling.py"))
+        return self.step if own and frame.f_code.co_name in self.PLACES else None
+
+    def step(self, frame: FrameType, event: str, argument: object) -> Any:
+        line = linecache.getline(frame.f_code.co_filename, frame.f_lineno).strip()
+        if event == "line" and not line.startswith(("with ", "try:")):
+            self._left -= 1
+            if self._left == 0:
+                self.where = f"{frame.f_code.co_name}: {line}"
+                raise KeyboardInterrupt
+        return self.step
+
+
+@pytest.mark.filterwarnings("ignore:a session was not returned:ResourceWarning")
+def test_interrupted_as_a_session_is_taken_or_returned(wired: WiredServer) -> None:
+    def use() -> None:
+        with pool.acquire() as session:
+            session.execute("begin")
+        assert pool.fetchval(ADD, 1) == 2
+
+    places: set[str] = set()
+    number = 0
+    with pgproto_blocking.Pool(DSN, open_socket=wired.open_socket, max_size=1, acquire_timeout=5.0) as pool:
+        while True:
+            number += 1
+            interrupt = Interrupt(number)
+            before = sys.gettrace()
+            sys.settrace(interrupt.enter)
+            try:
+                use()
+            except KeyboardInterrupt:
+                places.add(interrupt.where)
+            finally:
+                sys.settrace(before)
+            if not interrupt.where:
+                break
+            gc.collect(1)
+            with pool.acquire() as session:
+                assert session.transaction_status == "I", interrupt.where
+                assert session.fetchval(ADD, 1) == 2
+            until(lambda: pool.status().in_use == 0)
+    assert len(places) >= 20
