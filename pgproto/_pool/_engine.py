@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from functools import partial
 from math import inf
-from typing import TypeVar, assert_never
+from typing import Final, TypeVar, assert_never
 
 from pgproto._pool._actions import Check, Grant, Hook, Open
 from pgproto._pool._faults import Blame, again, blame, describe
@@ -32,6 +32,8 @@ from pgproto._pool._slots import Slot, SlotState, Ticket, TicketKind, TicketStat
 from pgproto._pool._status import bucket
 
 __all__ = ["Engine"]
+
+_LEASED: Final = SlotState.LEASED
 
 S = TypeVar("S")
 W = TypeVar("W")
@@ -157,15 +159,23 @@ class Engine(Ledger[S, W]):
         return shared
 
     def _find_shared(self, now: float) -> Slot[S] | None:
-        """A session with room for one more one-shot request: each in its turn, so that all have as many."""
-        ring = self._ring
+        """A session with room for one more one-shot request, if there is one.
+
+        Sessions are filled evenly, each in its turn. But where one has just been left, the next request is
+        as well off, and it travels with those of others who got their answers from there at the same time.
+        """
+        ring, recent = self._ring, self._recent
         while ring:
             slot = ring[0]
-            room = slot.shared and slot.holders < self._config.multiplex
-            if room and now < slot.expires_at and not slot.changed:
+            if self._has_room(slot, now):
+                if recent is not None and recent.holders <= slot.holders and self._has_room(recent, now):
+                    return recent
                 return slot
             ring.popleft().listed = False
         return None
+
+    def _has_room(self, slot: Slot[S], now: float) -> bool:
+        return slot.shared and slot.holders < self._multiplex and now < slot.expires_at and not slot.changed
 
     def _prepare(self, slot: Slot[S], now: float) -> None:
         """Make an idle session ready to be lent; it is not in the stack any more."""
@@ -194,9 +204,11 @@ class Engine(Ledger[S, W]):
         self._move(slot, SlotState.IDLE)
         slot.prepared = False
         slot.idle_since = now
-        slot.ready_until = min(slot.expires_at, now + self._check_after)
+        ready_until = now + self._check_after
+        slot.ready_until = ready_until if ready_until < slot.expires_at else slot.expires_at
         self._idle.append(slot)
-        self._want(now + slot.idle_limit)
+        if now + slot.idle_limit < self._wake:
+            self._want(now + slot.idle_limit)
         if self._shedder is not None:
             self._shedder.observe(0.0, now)
 
@@ -218,35 +230,53 @@ class Engine(Ledger[S, W]):
         ticket.slot = slot
         ticket.leased_at = now
         self._leases[ticket] = slot
-        if self._leak_after < inf:
+        shared = ticket.kind is TicketKind.SHARED
+        if self._leak_after < inf and not shared:
             self._want(now + self._leak_after)
-        if slot.state is not SlotState.LEASED:
-            self._move(slot, SlotState.LEASED)
-        slot.prepared = False
+        self._occupy(slot, now, shared=shared)
+
+    def _unlease(self, ticket: Ticket[S, W], state: TicketState) -> bool:
+        """End the lease; returns whether nobody else has the session."""
+        slot = self._leases.pop(ticket)
+        ticket.state = state
+        ticket.slot = None
+        self._leaked.discard(ticket)
+        return self._vacate(slot, ticket.leased_at)
+
+    def _occupy(self, slot: Slot[S], now: float, *, shared: bool) -> None:
+        """One more has the session."""
+        if slot.state is not _LEASED:
+            self._counts[slot.state] -= 1
+            self._counts[_LEASED] += 1
+            slot.state = _LEASED
+        if slot.holders:
+            self._crowd += 1
+        else:
+            slot.prepared = False
+            slot.leased_at = now
         slot.uses += 1
         slot.holders += 1
-        if ticket.kind is TicketKind.SHARED:
+        if shared and self._multiplex > 1:
             slot.shared = True
-            if slot.holders > 1:
-                self._crowd += 1
             if not slot.listed:
                 slot.listed = True
                 self._ring.append(slot)
             elif self._ring[0] is slot:
                 self._ring.rotate(-1)
 
-    def _unlease(self, ticket: Ticket[S, W], state: TicketState) -> Slot[S] | None:
-        """End the lease; returns its slot if nobody else has it."""
-        slot = self._leases.pop(ticket)
-        ticket.state = state
-        ticket.slot = None
-        self._leaked.discard(ticket)
+    def _vacate(self, slot: Slot[S], since: float) -> bool:
+        """Who has had the session since then has it no more; returns whether nobody else has it."""
         slot.holders -= 1
-        if slot.holders:
-            self._crowd -= 1
-            if not slot.listed:
-                slot.listed = True
-                self._ring.append(slot)
-            return None
-        slot.shared = False
-        return slot
+        if not slot.holders:
+            slot.shared = False
+            if slot is self._recent:
+                self._recent = None
+            return True
+        self._crowd -= 1
+        self._recent = slot
+        if since > slot.leased_at:
+            slot.leased_at = since  # answers come in order, so the others have it since then at the earliest
+        if not slot.listed:
+            slot.listed = True
+            self._ring.append(slot)
+        return False

@@ -41,7 +41,7 @@ class Gauges(Upkeep[S, W]):
             waiting=len(self._waiting),
             min_size=self._min_size,
             max_size=self._max_size,
-            holders=len(self._leases),
+            holders=len(self._leases) + self._joiners,
             longest_held=self._longest_held(now),
             generation=self._generation,
             closed=self._phase in (Phase.CLOSING, Phase.CLOSED),

@@ -1,8 +1,9 @@
 """The lowest floor of the pool machine: its state, and how slots and tickets end.
 
-The machine is one class in five floors, each of which only knows those below it:
+The machine is one class in six floors, each of which only knows those below it:
 
-    PoolMachine   the inputs                                          _machine.py
+    PoolMachine   the other inputs                                    _machine.py
+    Lending       callers come, and give back what they got           _lending.py
     Gauges        what can be seen                                    _gauges.py
     Upkeep        what follows when a step is done, or a time comes   _upkeep.py
     Engine        opening sessions, and giving them to who waits      _engine.py
@@ -65,6 +66,8 @@ class Ledger(Generic[S, W]):
         # Sessions with room for one-shot requests, and some that had it once: whoever looks clears them away.
         self._ring: deque[Slot[S]] = deque()
         self._crowd: int = 0  # one-shot requests that came to a session that others had already
+        self._recent: Slot[S] | None = None  # the session that one of several one-shot requests left last
+        self._joiners: int = 0  # one-shot requests that have a session without a ticket
         self._queue: Queue[S, W] = Queue()
         self._waiting = self._queue.order
         self._warm_ups: list[Ticket[S, W]] = []
@@ -77,6 +80,8 @@ class Ledger(Generic[S, W]):
         )
         self._last_error: str | None = None
         self._actions: list[Action[S, W]] = []
+        """What there is to do."""
+        self._multiplex: Final = config.multiplex
         self._wake = inf  # the time of the last WakeAt
         self._direct = False
         self._counters = Counters()
@@ -163,6 +168,8 @@ class Ledger(Generic[S, W]):
         del self._slots[slot]
         if slot.listed:
             self._ring.remove(slot)
+        if slot is self._recent:
+            self._recent = None
         slot.session = None
         self._refresh()
         self._finish_closing()
@@ -242,14 +249,15 @@ class Ledger(Generic[S, W]):
         ]
         if opening := self._counts[SlotState.OPENING]:
             parts.append(f"{opening} being opened")
-        if self._leases:
+        if self._counts[SlotState.LEASED]:
             parts.append(f"the longest holder has had its session for {self._longest_held(now):.1f} s")
         if self._last_error is not None:
             parts.append(f"the last attempt to connect failed with {self._last_error}")
         return ", ".join(parts)
 
     def _longest_held(self, now: float) -> float:
-        return max(0.0, now - next(iter(self._leases)).leased_at) if self._leases else 0.0
+        times = [now - slot.leased_at for slot in self._slots if slot.state is SlotState.LEASED]
+        return max(0.0, *times) if times else 0.0
 
 
 def or_inf(limit: float | None) -> float:

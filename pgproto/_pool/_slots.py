@@ -57,6 +57,7 @@ class Slot(Generic[S]):
         "idle_limit",
         "idle_since",
         "last_used_at",
+        "leased_at",
         "listed",
         "number",
         "opened_at",
@@ -111,7 +112,10 @@ class Slot(Generic[S]):
         self.shared = False
         """True while leased to one-shot requests, which others may join."""
         self.holders = 0
-        """How many tickets have the session."""
+        """How many callers have the session."""
+        self.leased_at = now
+        """Since when it is out; where requests share it and come and go, since when the oldest of them has
+        it, or a little earlier."""
         self.listed = False
         """True if the slot is in the ring of those that may have room for one-shot requests."""
         self.uses = 0

@@ -182,8 +182,8 @@ class Upkeep(Engine[S, W]):
     def _report_leaks(self, now: float) -> float:
         """Report those who have had their session for too long; returns when the next one will be due."""
         for ticket in self._leases:
-            if ticket in self._leaked:
-                continue
+            if ticket.kind is TicketKind.SHARED or ticket in self._leaked:
+                continue  # a one-shot request is the pool's own, and forgets nothing
             if now < ticket.leased_at + self._leak_after:
                 return ticket.leased_at + self._leak_after
             self._leaked.add(ticket)
@@ -208,12 +208,16 @@ class Upkeep(Engine[S, W]):
     def _force_all(self, now: float) -> None:
         """Nobody is waited for any longer: sessions are closed under the hands of those who have them."""
         for ticket in list(self._leases):
-            if ticket not in self._leaked:
-                self._counters.leaks_num += 1
-            self._actions.append(ReportLeak(ticket, now - ticket.leased_at))
+            if ticket.kind is not TicketKind.SHARED:
+                if ticket not in self._leaked:
+                    self._counters.leaks_num += 1
+                self._actions.append(ReportLeak(ticket, now - ticket.leased_at))
             self._unlease(ticket, TicketState.REVOKED)
         self._idle.clear()
         for slot in list(self._slots):
+            while slot.holders:
+                self._joiners -= 1
+                self._vacate(slot, now)
             if not (isinstance(slot.step, Close) and not slot.step.graceful):
                 self._force(slot)
 

@@ -9,7 +9,7 @@ from pgproto._session._copy import CopyIn, CopyOut, copy_records_sql
 from pgproto._session._copy_format import RowStream
 from pgproto._session._core import FIND_TYPE, ServerVersion, SessionCore
 from pgproto._session._cursor import Cursor
-from pgproto._session._handover import is_untouched, take_back
+from pgproto._session._handover import is_unharmed, is_untouched, take_back
 from pgproto._session._lease import Lease
 from pgproto._session._machine import RequestMachine
 from pgproto._session._markers import Goodbye
@@ -49,6 +49,7 @@ __all__ = [
     "break_off",
     "copy_records_sql",
     "give_outcome",
+    "is_unharmed",
     "is_untouched",
     "quote_ident",
     "take_back",

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from pgproto._session._lease import lease_of_context
 from pgproto._session._machine import RequestMachine
 from pgproto.errors import LocalProtocolError
 
-__all__ = ["is_untouched", "take_back"]
+__all__ = ["is_unharmed", "is_untouched", "take_back"]
 
 
 def is_untouched(machine: RequestMachine) -> bool:
@@ -19,6 +20,21 @@ def is_untouched(machine: RequestMachine) -> bool:
         or reports.has_guests
         or reports.subscriptions
         or not machine.is_idle
+    )
+
+
+def is_unharmed(machine: RequestMachine, *, alone: bool) -> bool:
+    """Whether a request that had the session for itself, or shared it, has left nothing that concerns others.
+
+    It was not given up: all that it asked for is over. ``alone`` is whether nobody else has a request there.
+    """
+    traces = machine.traces
+    return (
+        machine.status == "I"
+        and not traces.changed
+        and traces.refusal is None
+        and machine.failure is None
+        and (machine.is_idle if alone else lease_of_context(machine) is None)
     )
 
 

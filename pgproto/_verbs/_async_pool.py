@@ -12,12 +12,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Generic, TypeVar, cast
 
-from pgproto._pool import (
-    Ticket,
-    TicketKind,
-    TicketState,
-)
-from pgproto._session import Command, Lease, SessionCore, is_untouched, take_back
+from pgproto._pool import Report, Slot, Ticket, TicketKind, TicketState
+from pgproto._session import Command, Lease, SessionCore, is_unharmed, is_untouched, take_back
 from pgproto._verbs._async import AsyncDriver, AsyncQueries
 from pgproto._verbs._async_lending import AsyncAcquisition, AsyncLoan, AsyncPoolDriver
 from pgproto._verbs._async_scopes import AsyncTransaction
@@ -153,32 +149,60 @@ class AsyncPool(AsyncUpkeep[D, W, SessionT], AsyncQueries, Generic[D, W, Session
         ticket.note = self._note()
         slot = ticket.slot
         member = None if slot is None else slot.session
-        if member is None or not self._lives(member, ticket):
+        if member is None or not _lives(member, shared=False):
             member = await self._wait_for_turn(ticket)
         loan = AsyncLoan(member.driver, ticket, self._was_forgotten)
         return loan, self._make_session(loan, member.core)
 
     async def _fulfil(self, wish: Wish, lease: None = None) -> Any:
         """Make a one-shot request, and wait for its outcome."""
+        machine, since = self._machine, self._now()
+        slot = machine.join(since)
+        if slot is None:
+            return await self._fulfil_in_turn(wish)
+        if machine.has_actions:
+            self._pump()
+        member = cast("Member[D]", slot.session)
+        if not _lives(member, shared=True) and not await self._may_stay(slot, member, since):
+            return await self._fulfil_in_turn(wish)
+        make, arguments = wish
+        try:
+            return await member.driver.perform(make(member.core, *arguments))
+        finally:
+            self._leave(slot, member, since)
+
+    async def _may_stay(self, slot: Slot[Member[D]], member: Member[D], since: float) -> bool:
+        """Whether a session that was joined is alive; else it is given back."""
+        try:
+            alive = await self._revives(member, shared=True)
+        except BaseException:
+            self._leave(slot, member, since)
+            raise
+        if not alive:
+            self._machine.reject(slot, self._now(), report_on(member.core))
+            self._pump()
+        return alive
+
+    async def _fulfil_in_turn(self, wish: Wish) -> Any:
+        """The same, for those who have to wait for a session."""
         ticket = self._ask(None, shared=True)
         try:
             slot = ticket.slot
             member = None if slot is None else slot.session
-            if member is None or not self._lives(member, ticket):
+            if member is None or not _lives(member, shared=True):
                 member = await self._wait_for_turn(ticket)
             make, arguments = wish
             return await member.driver.perform(make(member.core, *arguments))
         finally:
             self._release(ticket)
 
-    def _lives(self, member: Member[D], ticket: Ticket[Member[D], W]) -> bool:
-        """Whether the session is alive, as far as its socket tells."""
-        if member.core.machine.failure is not None:
-            return False
-        # Where others' requests are under way, answers come all the time.
-        return (
-            ticket.kind is TicketKind.SHARED and member.core.machine.in_flight > 0
-        ) or not self._has_unread(member.driver)
+    async def _revives(self, member: Member[D], *, shared: bool) -> bool:
+        """Whether a session lives after all, when what has come was read."""
+        for _ in range(_TURNS):
+            await self._let_read()
+            if _lives(member, shared=shared):
+                return True
+        return member.core.machine.failure is None  # it was something else that came, such as a notification
 
     async def _wait_for_turn(self, ticket: Ticket[Member[D], W]) -> Member[D]:
         """Wait until the ticket has a session that lives."""
@@ -187,12 +211,9 @@ class AsyncPool(AsyncUpkeep[D, W, SessionT], AsyncQueries, Generic[D, W, Session
                 slot = ticket.slot
                 member = None if slot is None else slot.session
                 if member is not None:
-                    for _ in range(_TURNS):
-                        if self._lives(member, ticket):
-                            return member
-                        await self._let_read()
-                    if member.core.machine.failure is None:
-                        return member  # it was something else that came, such as a notification
+                    shared = ticket.kind is TicketKind.SHARED
+                    if _lives(member, shared=shared) or await self._revives(member, shared=shared):
+                        return member
                     ticket.waiter = self._new_waiter()
                     self._machine.put_back(ticket, self._now(), report_on(member.core))
                     self._pump()
@@ -209,6 +230,16 @@ class AsyncPool(AsyncUpkeep[D, W, SessionT], AsyncQueries, Generic[D, W, Session
         if loan.end() and loan.ticket is not None:
             self._release(loan.ticket)
 
+    def _leave(self, slot: Slot[Member[D]], member: Member[D], since: float) -> None:
+        """A one-shot request is over, or was given up, that joined the session at that time."""
+        machine = self._machine
+        if is_unharmed(member.core.machine, alone=slot.holders == 1):
+            machine.leave(slot, since, self._now())
+            if machine.has_actions:
+                self._pump()
+        else:
+            self._clear_up(slot, member, partial(machine.leave, slot, since), shared=True)
+
     def _release(self, ticket: Ticket[Member[D], W]) -> None:
         slot = ticket.slot
         member = None if slot is None else slot.session
@@ -218,40 +249,61 @@ class AsyncPool(AsyncUpkeep[D, W, SessionT], AsyncQueries, Generic[D, W, Session
         shared = ticket.kind is TicketKind.SHARED
         if not shared:
             member.core.leave_codecs()
-        if is_untouched(machine):
+        if is_unharmed(machine, alone=slot.holders == 1) if shared else is_untouched(machine):
             if not shared:
                 machine.traces.holder += 1
             self._machine.release(ticket, self._now())
             self._pump()
-            return
+        else:
+            self._clear_up(slot, member, partial(self._machine.release, ticket), shared=shared)
+
+    def _clear_up(
+        self,
+        slot: Slot[Member[D]],
+        member: Member[D],
+        give_back: Callable[[float, Report], None],
+        *,
+        shared: bool,
+    ) -> None:
+        machine = member.core.machine
         if not shared:
             member.driver.act(partial(take_back, machine))
         elif member.core.lease() is not None:
             # The request has left a transaction open, or given up a BEGIN that may be on its way, and would
             # keep the others' waiting for ever.
             member.driver.start(Command("ROLLBACK", essential=True))
+        settled = partial(self._settled, slot, member, give_back)
         if machine.failure is None and not machine.is_idle and slot.holders == 1:
-            self._spawn(partial(self._settle, member), partial(self._release_settled, ticket))
+            self._spawn(partial(self._settle, member), settled)
         else:
-            self._release_settled(ticket)
+            settled()
 
     async def _settle(self, member: Member[D]) -> None:
         """Let what was cancelled, and what cleans up, come to its end."""
         with suppress(Exception):
             await member.driver.perform(member.core.ping(self._cancel_timeout))
 
-    def _release_settled(self, ticket: Ticket[Member[D], W]) -> None:
-        slot = ticket.slot
-        if slot is not None and slot.session is not None:
-            report = report_on(slot.session.core)
-            if slot.holders > 1 and report.busy:
-                # It is the others' requests that are under way.
-                report = replace(report, busy=False)
-            self._machine.release(ticket, self._now(), report)
-            self._pump()
+    def _settled(
+        self, slot: Slot[Member[D]], member: Member[D], give_back: Callable[[float, Report], None]
+    ) -> None:
+        report = report_on(member.core)
+        if slot.holders > 1 and report.busy:
+            # It is the others' requests that are under way.
+            report = replace(report, busy=False)
+        give_back(self._now(), report)
+        self._pump()
 
     def _was_forgotten(self, ticket: Ticket[Member[D], W]) -> None:
         self._call_from_anywhere(partial(self._release, ticket))
+
+
+def _lives(member: Member[Any], *, shared: bool) -> bool:
+    """Whether the session is alive, as far as its socket tells."""
+    machine = member.core.machine
+    if machine.failure is not None:
+        return False
+    # Where others' requests are under way, answers come all the time.
+    return (shared and machine.in_flight > 0) or not member.look()
 
 
 class _OneShots:

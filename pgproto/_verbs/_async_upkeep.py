@@ -58,8 +58,8 @@ class AsyncUpkeep(PoolBase[D, W], Generic[D, W, SessionT]):
         """Wait for it; raises the error that it is woken with."""
 
     @abstractmethod
-    def _has_unread(self, driver: D) -> bool:
-        """Whether something has come that the driver did not read yet: the end of the connection, maybe."""
+    def _watch(self, driver: D) -> Callable[[], object]:
+        """What tells whether something has come that the driver did not read yet: maybe the end."""
 
     @abstractmethod
     async def _let_read(self) -> None:
@@ -190,7 +190,7 @@ class AsyncUpkeep(PoolBase[D, W], Generic[D, W, SessionT]):
         core = await driver.run(self._establish(slot))
         self._attach(driver, core)
         core.machine.reports.end_handlers.append(partial(self._was_lost, slot))
-        slot.session = Member(driver, core)
+        slot.session = Member(driver, core, self._watch(driver))
 
     async def _run_hook(self, member: Member[D], hook: Hook) -> None:
         machine = member.core.machine

@@ -11,8 +11,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Generic, TypeVar, cast
 
-from pgproto._pool import PoolStatus, SessionStatus, Ticket, TicketKind, TicketState
-from pgproto._session import Command, Lease, SessionCore, is_untouched, take_back
+from pgproto._pool import PoolStatus, Report, SessionStatus, Slot, Ticket, TicketKind, TicketState
+from pgproto._session import Command, Lease, SessionCore, is_unharmed, is_untouched, take_back
 from pgproto._verbs._blocking import BlockingDriver, BlockingQueries
 from pgproto._verbs._blocking_lending import BlockingAcquisition, BlockingLoan, BlockingPoolDriver
 from pgproto._verbs._blocking_scopes import BlockingTransaction
@@ -151,6 +151,7 @@ class BlockingPool(BlockingUpkeep[D, W, SessionT], BlockingQueries, Generic[D, W
     # Lending.
 
     def _ask(self, timeout: float | None, *, shared: bool = False) -> Ticket[Member[D], W]:
+        self._expect_process()
         with self._guard:
             try:
                 ticket = self._machine.acquire(self._now(), timeout, shared=shared)
@@ -173,6 +174,38 @@ class BlockingPool(BlockingUpkeep[D, W, SessionT], BlockingQueries, Generic[D, W
 
     def _fulfil(self, wish: Wish, lease: None = None) -> Any:
         """Make a one-shot request, and wait for its outcome."""
+        self._expect_process()
+        with self._guard:
+            since = self._now()
+            slot = self._machine.join(since)
+            self._pump()
+        if slot is None:
+            return self._fulfil_in_turn(wish)
+        member = cast("Member[D]", slot.session)
+        if not self._may_stay(slot, member, since):
+            return self._fulfil_in_turn(wish)
+        make, arguments = wish
+        try:
+            return member.driver.perform(make(member.core, *arguments))
+        finally:
+            self._leave(slot, member, since)
+
+    def _may_stay(self, slot: Slot[Member[D]], member: Member[D], since: float) -> bool:
+        """Whether a session that was joined is alive; else it is given back."""
+        try:
+            alive = _lives(member, shared=True)
+        except BaseException:
+            self._leave(slot, member, since)
+            raise
+        if not alive:
+            report = report_on(member.core)
+            with self._guard:
+                self._machine.reject(slot, self._now(), report)
+                self._pump()
+        return alive
+
+    def _fulfil_in_turn(self, wish: Wish) -> Any:
+        """The same, for those who have to wait for a session."""
         ticket = self._ask(None, shared=True)
         try:
             member = self._wait_for_turn(ticket)
@@ -185,14 +218,6 @@ class BlockingPool(BlockingUpkeep[D, W, SessionT], BlockingQueries, Generic[D, W
                 self._was_forgotten(ticket)
                 raise
 
-    def _lives(self, member: Member[D], ticket: Ticket[Member[D], W]) -> bool:
-        """Whether the session is alive, as far as its socket tells."""
-        machine = member.core.machine
-        # Where others' requests are under way, they look after the socket.
-        if machine.failure is None and not (ticket.kind is TicketKind.SHARED and machine.in_flight > 0):
-            member.driver.look()
-        return machine.failure is None
-
     def _wait_for_turn(self, ticket: Ticket[Member[D], W]) -> Member[D]:
         """Wait until the ticket has a session that lives."""
         try:
@@ -204,7 +229,7 @@ class BlockingPool(BlockingUpkeep[D, W, SessionT], BlockingQueries, Generic[D, W
                 member = None if slot is None else slot.session
                 if member is None:
                     raise ticket.misuse()  # the pool has closed, and taken the session away already
-                if self._lives(member, ticket):
+                if _lives(member, shared=ticket.kind is TicketKind.SHARED):
                     return member
                 report = report_on(member.core)
                 with self._guard:
@@ -232,6 +257,16 @@ class BlockingPool(BlockingUpkeep[D, W, SessionT], BlockingQueries, Generic[D, W
                 self._was_forgotten(ticket)
                 raise
 
+    def _leave(self, slot: Slot[Member[D]], member: Member[D], since: float) -> None:
+        """A one-shot request is over, or was given up, that joined the session at that time."""
+        give_back = partial(self._machine.leave, slot, since)
+        with self._guard:
+            if is_unharmed(member.core.machine, alone=slot.holders == 1):
+                give_back(self._now())
+                self._pump()
+                return
+        self._clear_up(slot, member, give_back, shared=True)
+
     def _release(self, ticket: Ticket[Member[D], W]) -> None:
         shared = ticket.kind is TicketKind.SHARED
         with self._guard:
@@ -242,12 +277,23 @@ class BlockingPool(BlockingUpkeep[D, W, SessionT], BlockingQueries, Generic[D, W
             machine = member.core.machine
             if not shared:
                 member.core.leave_codecs()
-            if is_untouched(machine):
+            if is_unharmed(machine, alone=slot.holders == 1) if shared else is_untouched(machine):
                 if not shared:
                     machine.traces.holder += 1
                 self._machine.release(ticket, self._now())
                 self._pump()
                 return
+        self._clear_up(slot, member, partial(self._machine.release, ticket), shared=shared)
+
+    def _clear_up(
+        self,
+        slot: Slot[Member[D]],
+        member: Member[D],
+        give_back: Callable[[float, Report], None],
+        *,
+        shared: bool,
+    ) -> None:
+        machine = member.core.machine
         if not shared:
             with suppress(Error):
                 member.driver.act(partial(take_back, machine))
@@ -255,31 +301,40 @@ class BlockingPool(BlockingUpkeep[D, W, SessionT], BlockingQueries, Generic[D, W
             # The request has left a transaction open, or given up a BEGIN that may be on its way, and would
             # keep the others' waiting for ever.
             member.driver.start(Command("ROLLBACK", essential=True))
+        settled = partial(self._settled, slot, member, give_back)
         with self._guard:
             if machine.failure is None and not machine.is_idle and slot.holders == 1:
-                over = partial(self._release_settled, ticket)
-                self._spawn(partial(self._settle, member), over, lambda _: None)
+                self._spawn(partial(self._settle, member), settled, lambda _: None)
             else:
-                self._release_settled(ticket)
+                settled()
 
     def _settle(self, member: Member[D]) -> None:
         """Let what was cancelled, and what cleans up, come to its end."""
         with suppress(Exception):
             member.driver.perform(member.core.ping(self._cancel_timeout))
 
-    def _release_settled(self, ticket: Ticket[Member[D], W]) -> None:
+    def _settled(
+        self, slot: Slot[Member[D]], member: Member[D], give_back: Callable[[float, Report], None]
+    ) -> None:
         """To be called under the guard."""
-        slot = ticket.slot
-        if slot is not None and slot.session is not None:
-            report = report_on(slot.session.core)
-            if slot.holders > 1 and report.busy:
-                # It is the others' requests that are under way.
-                report = replace(report, busy=False)
-            self._machine.release(ticket, self._now(), report)
-            self._pump()
+        report = report_on(member.core)
+        if slot.holders > 1 and report.busy:
+            # It is the others' requests that are under way.
+            report = replace(report, busy=False)
+        give_back(self._now(), report)
+        self._pump()
 
     def _was_forgotten(self, ticket: Ticket[Member[D], W]) -> None:
         self._call_later(partial(self._release, ticket))
+
+
+def _lives(member: Member[Any], *, shared: bool) -> bool:
+    """Whether the session is alive, as far as its socket tells."""
+    machine = member.core.machine
+    # Where others' requests are under way, they look after the socket.
+    if machine.failure is None and not (shared and machine.in_flight > 0):
+        member.look()
+    return machine.failure is None
 
 
 class _OneShots:

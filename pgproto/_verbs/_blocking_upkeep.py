@@ -47,6 +47,10 @@ class BlockingUpkeep(PoolBase[D, W], Generic[D, W, SessionT]):
     def _make_session(self, socket: BlockingSocket, core: SessionCore) -> SessionT:
         """The public session."""
 
+    @abstractmethod
+    def _expect_process(self) -> None:
+        """Raise `RuntimeError` in a process that was forked from the pool's."""
+
     _guard: AbstractContextManager[object]
     """Guards the machine."""
 
@@ -191,7 +195,7 @@ class BlockingUpkeep(PoolBase[D, W], Generic[D, W, SessionT]):
         latest = None if self._connect_timeout is None else self._now() + self._connect_timeout
         core = driver.run(self._establish(slot), latest)
         self._attach(driver, core)
-        slot.session = Member(driver, core)
+        slot.session = Member(driver, core, driver.look)
 
     def _run_hook(self, member: Member[D], hook: Hook) -> None:
         machine = member.core.machine

@@ -63,11 +63,13 @@ _OWN_FRAMES: Final = 3
 class Member(Generic[D]):
     """One session of a pool."""
 
-    __slots__ = ("core", "driver")
+    __slots__ = ("core", "driver", "look")
 
-    def __init__(self, driver: D, core: SessionCore) -> None:
+    def __init__(self, driver: D, core: SessionCore, look: Callable[[], object]) -> None:
         self.driver = driver
         self.core = core
+        self.look = look
+        """Looks after the socket; what comes of it is the transport's own."""
 
 
 def report_on(core: SessionCore) -> Report:

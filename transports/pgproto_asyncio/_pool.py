@@ -8,6 +8,7 @@ import random
 import select
 import time
 from collections.abc import Callable
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -31,7 +32,6 @@ class Pool(AsyncPool[Driver, "asyncio.Future[None]", Session]):
         self._now: Callable[[], float] = time.monotonic
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._poller = select.poll()
         self._ended = asyncio.Event()
 
     async def open(self, timeout: float | None = None) -> Self:
@@ -97,15 +97,13 @@ class Pool(AsyncPool[Driver, "asyncio.Future[None]", Session]):
     async def _wait(self, waiter: asyncio.Future[None]) -> None:
         await waiter
 
-    def _has_unread(self, driver: Driver) -> bool:
+    def _watch(self, driver: Driver) -> Callable[[], object]:
         number = driver.fileno()
         if number < 0:
-            return True
-        self._poller.register(number, select.POLLIN)
-        try:
-            return bool(self._poller.poll(0))
-        finally:
-            self._poller.unregister(number)
+            return partial(bool, "perhaps")  # it is no socket that could be asked
+        poller = select.poll()
+        poller.register(number, select.POLLIN)
+        return partial(poller.poll, 0)
 
     async def _let_read(self) -> None:
         await asyncio.sleep(0)

@@ -14,11 +14,9 @@ from functools import partial
 from types import TracebackType
 from typing import Self
 
-from pgproto._pool import Ticket
 from pgproto._session import SessionCore
 from pgproto._verbs._blocking_lending import BlockingSocket
 from pgproto._verbs._blocking_pool import BlockingPool
-from pgproto._verbs._pooling import Member
 from pgproto_blocking._driver import Driver
 from pgproto_blocking._session import Session
 
@@ -91,10 +89,6 @@ class Pool(BlockingPool[Driver, _Waiter, Session]):
     def _expect_process(self) -> None:
         if self._process != os.getpid():
             raise RuntimeError("the pool belongs to the process that was forked; make another one")
-
-    def _ask(self, timeout: float | None, *, shared: bool = False) -> Ticket[Member[Driver], _Waiter]:
-        self._expect_process()
-        return super()._ask(timeout, shared=shared)
 
     def _random(self) -> float:
         return random.random()

@@ -8,6 +8,7 @@ import random
 import select
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, suppress
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -46,7 +47,6 @@ class Pool(AsyncPool[Driver, _Waiter, Session]):
         self._timekeeper = trio.CancelScope()
         self._timer = math.inf
         self._timed = trio.Event()
-        self._poller = select.poll()
         self._ended = trio.Event()
 
     async def __aenter__(self) -> Self:
@@ -58,7 +58,7 @@ class Pool(AsyncPool[Driver, _Waiter, Session]):
         try:
             await self._open(None)
         except BaseException:
-            await self._leave(0.0)
+            await self._exit(0.0)
             raise
         return self
 
@@ -67,9 +67,9 @@ class Pool(AsyncPool[Driver, _Waiter, Session]):
     ) -> None:
         # Whoever is being cancelled does not wait for those who have a session, but the sockets are closed.
         patient = kind is None or issubclass(kind, Exception)
-        await self._leave(30.0 if patient else self._cancel_timeout)
+        await self._exit(30.0 if patient else self._cancel_timeout)
 
-    async def _leave(self, timeout: float) -> None:
+    async def _exit(self, timeout: float) -> None:
         try:
             with trio.CancelScope(shield=True):
                 await self._close(timeout)
@@ -126,15 +126,13 @@ class Pool(AsyncPool[Driver, _Waiter, Session]):
         if waiter.error is not None:
             raise waiter.error
 
-    def _has_unread(self, driver: Driver) -> bool:
+    def _watch(self, driver: Driver) -> Callable[[], object]:
         number = driver.fileno()
         if number < 0:
-            return True
-        self._poller.register(number, select.POLLIN)
-        try:
-            return bool(self._poller.poll(0))
-        finally:
-            self._poller.unregister(number)
+            return partial(bool, "perhaps")  # it is no socket that could be asked
+        poller = select.poll()
+        poller.register(number, select.POLLIN)
+        return partial(poller.poll, 0)
 
     async def _let_read(self) -> None:
         await trio.lowlevel.checkpoint()

@@ -138,7 +138,10 @@ def _release(place: int, report: Report) -> Event:
 
 
 def _put_back(place: int) -> Event:
-    return lambda world: world.put_back(list(world.holding)[place])
+    def event(world: World) -> None:
+        world.put_back(list(world.holding)[place])
+
+    return event
 
 
 def _abandon_waiting(place: int) -> Event:

@@ -7,11 +7,23 @@ from dataclasses import fields
 from math import inf
 from typing import Any, TypeAlias
 
-from pgproto._pool import Check, Close, Open, PoolMachine, Reset, RunHook, Slot, SlotState, Step, Ticket
+from pgproto._pool import (
+    Check,
+    Close,
+    Open,
+    PoolMachine,
+    Reset,
+    RunHook,
+    Slot,
+    SlotState,
+    Step,
+    Ticket,
+    TicketKind,
+)
 from pgproto._pool._opener import Opener
 from pgproto._pool._queue import Queue
 from pgproto._pool._status import Counters
-from tests.core.pool.world import Machine, Person, Record, Turn, World
+from tests.core.pool.world import JOINED, Machine, Person, Record, Turn, World
 
 __all__ = ["Name", "describe", "fork", "key"]
 
@@ -58,6 +70,7 @@ def fork(world: World) -> World:
     machine._slots = {slots[slot]: None for slot in old._slots}
     machine._idle = [slots[slot] for slot in old._idle]
     machine._ring = deque(slots[slot] for slot in old._ring)
+    machine._recent = None if old._recent is None else slots[old._recent]
     machine._leases = {tickets[ticket]: slots[slot] for ticket, slot in old._leases.items()}
     machine._leaked = {tickets[ticket] for ticket in old._leaked}
     machine._warm_ups = [tickets[ticket] for ticket in old._warm_ups]
@@ -133,7 +146,7 @@ def describe(world: World) -> dict[Slot[Record], Name]:
             leak = tuple(
                 (until(turn.leased_at + machine._leak_after), turn in machine._leaked)
                 for turn, where in world.holding.items()
-                if where is slot
+                if where is slot and turn.kind is TicketKind.EXCLUSIVE
             )
         return (
             slot.state.name,
@@ -147,7 +160,9 @@ def describe(world: World) -> dict[Slot[Record], Name]:
             until(slot.idle_since + slot.idle_limit) if idle else None,
             until(slot.ready_until) if idle else None,
             slot.holders,
+            sum(where is slot and turn.note is JOINED for turn, where in world.holding.items()),
             slot.shared,
+            slot is machine._recent,
             slot.listed,
             slot.opened_at is not None,
             slot.generation == machine._generation,

@@ -8,6 +8,7 @@ does not take the machine's word for anything.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from math import inf
 from typing import TypeAlias
@@ -40,7 +41,7 @@ from pgproto._pool import (
 from pgproto._pool._ledger import Phase
 from pgproto.errors import AdminShutdown, PoolClosed, PoolTimeout, QueryTimeout
 
-__all__ = ["FATAL", "Machine", "Person", "Record", "Turn", "World"]
+__all__ = ["FATAL", "JOINED", "Machine", "Person", "Record", "Turn", "World"]
 
 
 @dataclass(slots=True)
@@ -56,6 +57,10 @@ class Record:
     lent_to: int = 0
     """How many callers have it."""
     exclusive: bool = False
+
+
+JOINED = "joined"
+"""The note of a turn that is the world's own: of a request that has a session without a ticket."""
 
 
 @dataclass(slots=True, eq=False)
@@ -124,6 +129,8 @@ class World:
                 case Closed():
                     self.closed = True
         for ticket, slot in list(self.holding.items()):
+            if ticket.note is JOINED and slot.state is not SlotState.LEASED:
+                ticket.state = TicketState.REVOKED
             if ticket.state is TicketState.REVOKED:
                 assert is_forced(self.steps.get(slot)), "taken away, and left open"
                 del self.holding[ticket]
@@ -198,6 +205,8 @@ class World:
 
     def acquire(self, *, shared: bool = False, timeout: float | None = None) -> Turn:
         """One more caller, who gets a session at once, or waits. May raise as the machine does."""
+        if shared and (slot := self.machine.join(self.now)) is not None:
+            return self._joined(slot)
         try:
             ticket = self.machine.acquire(self.now, timeout, shared=shared)
         except (PoolTimeout, PoolClosed):
@@ -213,12 +222,36 @@ class World:
         self.settle()
         return ticket
 
+    def _joined(self, slot: Slot[Record]) -> Turn:
+        assert not self.waiting, "somebody was overtaken"
+        turn: Turn = Ticket(TicketKind.SHARED, self.now, inf)
+        turn.state, turn.slot, turn.note = TicketState.LEASED, slot, JOINED
+        self._lent(turn)
+        self.settle()
+        return turn
+
     def release(self, ticket: Turn, report: Report = CLEAN) -> None:
-        self._comes_back(ticket, report)
-        self.machine.release(ticket, self.now, report)
+        slot = self._comes_back(ticket, report)
+        if ticket.note is JOINED:
+            self.machine.leave(slot, ticket.leased_at, self.now, report)
+            ticket.state, ticket.slot = TicketState.ENDED, None
+        else:
+            self.machine.release(ticket, self.now, report)
         self.settle()
 
+    def release_late(self, ticket: Turn) -> None:
+        """The caller whose session was taken away by force has noticed, and leaves."""
+        assert ticket.note is JOINED
+        assert ticket.slot is not None
+        self.machine.leave(ticket.slot, ticket.leased_at, self.now)
+        self.settle()
+        self.check()
+
     def abandon(self, ticket: Turn) -> None:
+        if ticket.note is JOINED:
+            if ticket in self.holding:
+                self.release(ticket)
+            return
         if ticket in self.holding:
             self._comes_back(ticket, CLEAN)
         elif ticket in self.waiting:
@@ -229,15 +262,23 @@ class World:
         assert ticket.state is TicketState.ENDED
         self.settle()
 
-    def put_back(self, ticket: Turn) -> None:
-        """The session was dead when the caller got it."""
-        self._comes_back(ticket, Report(closed=True))
+    def put_back(self, ticket: Turn) -> Turn | None:
+        """The session was dead when the caller got it; returns the turn for another, if it gets one."""
+        slot = self._comes_back(ticket, Report(closed=True))
+        if ticket.note is JOINED:
+            self.machine.reject(slot, self.now)
+            ticket.state, ticket.slot = TicketState.ENDED, None
+            self.settle()
+            with suppress(PoolTimeout, PoolClosed):
+                return self.acquire(shared=True)
+            return None
         earlier = [other for other in self.waiting if other.asked_at < ticket.asked_at]
         self.waiting.insert(len(earlier), ticket)
         self.machine.put_back(ticket, self.now)
         self.settle()
+        return ticket
 
-    def _comes_back(self, ticket: Turn, report: Report) -> None:
+    def _comes_back(self, ticket: Turn, report: Report) -> Slot[Record]:
         slot = self.holding.pop(ticket)
         assert ticket.slot is slot
         record = self.records[slot]
@@ -249,6 +290,7 @@ class World:
             record.unfit = record.unfit or "requests outstanding"
         if record.transaction and record.lent_to:
             record.unfit = record.unfit or "a transaction around others' requests"
+        return slot
 
     def _learn(self, slot: Slot[Record], report: Report) -> None:
         if report.closed:
@@ -350,7 +392,9 @@ class World:
             assert slot.holders == self.records[slot].lent_to
             assert (slot.state is SlotState.LEASED) == (slot.holders > 0)
             assert (slot.state in (SlotState.IDLE, SlotState.LEASED)) == (slot.step is None)
-        assert machine._leases == self.holding
+        joined = [turn for turn in self.holding if turn.note is JOINED]
+        assert machine._leases == {turn: self.holding[turn] for turn in self.holding if turn not in joined}
+        assert machine._joiners == len(joined)
         crowd = len(self.holding) - status.in_use
         assert machine._crowd == crowd
         assert len(set(machine._idle)) == len(machine._idle)
