@@ -24,13 +24,14 @@ from pgproto._pool._actions import (
 from pgproto._pool._checked import CheckedPoolMachine
 from pgproto._pool._config import PoolConfig, Recycle
 from pgproto._pool._machine import PoolMachine
-from pgproto._pool._recycling import CLEAN, LOST, Report
+from pgproto._pool._recycling import CLEAN, LOST, RENEWED, Report
 from pgproto._pool._slots import Slot, SlotState, Ticket, TicketKind, TicketState
 from pgproto._pool._status import PoolStatus, SessionStatus
 
 __all__ = [
     "CLEAN",
     "LOST",
+    "RENEWED",
     "Action",
     "Check",
     "CheckedPoolMachine",

@@ -23,7 +23,7 @@ from pgproto._pool._config import PoolConfig
 from pgproto._pool._faults import Fate, fate
 from pgproto._pool._opener import Opener
 from pgproto._pool._queue import Queue
-from pgproto._pool._recycling import Report
+from pgproto._pool._recycling import CLEAN, RENEWED, Report, reset_ahead_sql
 from pgproto._pool._shedder import Shedder
 from pgproto._pool._slots import Slot, SlotState, Ticket, TicketKind, TicketState
 from pgproto._pool._status import Counters
@@ -82,6 +82,13 @@ class Ledger(Generic[S, W]):
         self._actions: list[Action[S, W]] = []
         """What there is to do."""
         self._multiplex: Final = config.multiplex
+        self.reset_ahead: Final = reset_ahead_sql(config)
+        """SQL for each session that comes back clean, if there is any. If the session's own machine sees to
+        it that nothing overtakes it, and nothing behind it is carried out if it fails, return the session as
+        `RENEWED`."""
+        plain = config.recycle == "fast" and config.reset is None
+        # What a session is like that can be lent again as it is; None if none ever is.
+        self._good: Final = CLEAN if plain else RENEWED if self.reset_ahead is not None else None
         self._wake = inf  # the time of the last WakeAt
         self._direct = False
         self._counters = Counters()
@@ -120,13 +127,10 @@ class Ledger(Generic[S, W]):
         return now < slot.expires_at and self._phase is Phase.OPEN and self._present() <= self._max_size
 
     def _refresh(self) -> None:
-        """Find out whether sessions may pass directly from hand to hand."""
-        config = self._config
+        """Find out whether sessions may pass directly from hand to hand, once they are as they must be."""
         self._direct = (
             self._phase is Phase.OPEN
             and self._present() <= self._max_size
-            and config.recycle == "fast"
-            and config.reset is None
             and not self._runs_before_acquire
             and not self._runs_after_release
             and self._shedder is None

@@ -209,7 +209,9 @@ class Lending(Gauges[S, W]):
         if slot.changed:
             slot.changed = False
             report = replace(report, changed=True)
-        if report is CLEAN and self._direct and now < slot.expires_at:
+        if report.renewed:
+            self._counters.resets_num += 1
+        if report is self._good and self._direct and now < slot.expires_at:
             if not self._waiting:
                 self._park(slot, now)
                 return

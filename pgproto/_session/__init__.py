@@ -16,6 +16,7 @@ from pgproto._session._markers import Goodbye
 from pgproto._session._pipeline import PipelineResult
 from pgproto._session._reports import Callback, Notification, Subscription
 from pgproto._session._request import Request, Waitable
+from pgproto._session._reset import Guard, reset_ahead
 from pgproto._session._simple import Command, Result
 from pgproto._session._sql import quote_ident
 from pgproto._session._statement import PreparedStatement
@@ -33,6 +34,7 @@ __all__ = [
     "CopyOut",
     "Cursor",
     "Goodbye",
+    "Guard",
     "Lease",
     "Notification",
     "PipelineResult",
@@ -52,5 +54,6 @@ __all__ = [
     "is_unharmed",
     "is_untouched",
     "quote_ident",
+    "reset_ahead",
     "take_back",
 ]

@@ -16,7 +16,7 @@ from pgproto._session._request import Request
 from pgproto._session._timers import Timers
 from pgproto._session._waiting import WaitingRoom
 from pgproto._short_way import ClientConnection
-from pgproto.errors import CommitUnknown, ConnectionLost, RemoteProtocolError
+from pgproto.errors import CommitUnknown, ConnectionLost, PostgresError, RemoteProtocolError
 
 __all__ = ["Flight"]
 
@@ -71,7 +71,9 @@ class Flight(Outbox):
         self.reading_paused = False
         for request in pending:
             within = in_transaction and request.lease is lease
-            request.lose(str(cause), cause, self._given, in_transaction=within)
+            # A server that says that it ends does so in the midst of the first, and has begun no other.
+            begun = request is first or not isinstance(cause, PostgresError)
+            request.lose(str(cause), cause, self._given, in_transaction=within, begun=begun)
             in_transaction = in_transaction and not request.ends_transaction
             breaks = request is first and isinstance(cause, RemoteProtocolError)
             if breaks and not isinstance(request.error, CommitUnknown):

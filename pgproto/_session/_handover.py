@@ -26,7 +26,7 @@ def is_untouched(machine: RequestMachine) -> bool:
 def is_unharmed(machine: RequestMachine, *, alone: bool) -> bool:
     """Whether a request that had the session for itself, or shared it, has left nothing that concerns others.
 
-    It was not given up: all that it asked for is over. ``alone`` is whether nobody else has a request there.
+    ``alone`` is whether nobody else has a request there; else what was given up may still be under way.
     """
     traces = machine.traces
     return (

@@ -150,16 +150,23 @@ class Request(Waitable, ABC, Generic[R_co]):
         return False
 
     def lose(
-        self, reason: str, cause: BaseException | None, given: int, *, in_transaction: bool = False
+        self,
+        reason: str,
+        cause: BaseException | None,
+        given: int,
+        *,
+        in_transaction: bool = False,
+        begun: bool = True,
     ) -> None:
         """End it because the connection has ended; ``given`` bytes were handed to the transport.
 
-        ``in_transaction`` is whether nothing but its own doing could have committed what it did.
+        ``in_transaction`` is whether nothing but its own doing could have committed what it did; ``begun`` is
+        False if the server said that it ended in the midst of an earlier one.
         """
         outcome: Outcome
         if self.first_byte == _NOT_WRITTEN or given <= self.first_byte:
             outcome = "not_sent"
-        elif self.execute_end == _NOT_WRITTEN or given < self.execute_end:
+        elif not begun or self.execute_end == _NOT_WRITTEN or given < self.execute_end:
             outcome = "not_committed"
         else:
             outcome = "not_committed" if in_transaction and not self.ends_transaction else "unknown"

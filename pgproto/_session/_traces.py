@@ -24,13 +24,15 @@ _REPLICA_SIGNS: Final = ("in_hot_standby", "default_transaction_read_only")
 class Traces:
     """What has been seen since the session was lent."""
 
-    __slots__ = ("changed", "holder", "refusal", "texts")
+    __slots__ = ("can_reset_ahead", "changed", "holder", "refusal", "texts")
 
     def __init__(self) -> None:
         self.changed = False
         """Whether settings, LISTEN, temporary tables or advisory locks may have been left behind."""
         self.refusal: PostgresError | None = None
         """The error by which the server said that it is no primary, if it did."""
+        self.can_reset_ahead = False
+        """Whether the server is known to end the session if a reset fails that is not waited for."""
         self.holder = 0
         """Counts those who had the session for themselves, one after the other."""
         self.texts: set[str] = set()

@@ -12,8 +12,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Generic, TypeVar, cast
 
-from pgproto._pool import Report, Slot, Ticket, TicketKind, TicketState
-from pgproto._session import Command, Lease, SessionCore, is_unharmed, is_untouched, take_back
+from pgproto._pool import CLEAN, RENEWED, Report, Slot, Ticket, TicketKind, TicketState
+from pgproto._session import Command, Lease, SessionCore, is_unharmed, is_untouched, reset_ahead, take_back
 from pgproto._verbs._async import AsyncDriver, AsyncQueries
 from pgproto._verbs._async_lending import AsyncAcquisition, AsyncLoan, AsyncPoolDriver
 from pgproto._verbs._async_scopes import AsyncTransaction
@@ -233,8 +233,9 @@ class AsyncPool(AsyncUpkeep[D, W, SessionT], AsyncQueries, Generic[D, W, Session
     def _leave(self, slot: Slot[Member[D]], member: Member[D], since: float) -> None:
         """A one-shot request is over, or was given up, that joined the session at that time."""
         machine = self._machine
-        if is_unharmed(member.core.machine, alone=slot.holders == 1):
-            machine.leave(slot, since, self._now())
+        alone = slot.holders == 1
+        if is_unharmed(member.core.machine, alone=alone):
+            machine.leave(slot, since, self._now(), self._reset(member) if alone else CLEAN)
             if machine.has_actions:
                 self._pump()
         else:
@@ -252,10 +253,19 @@ class AsyncPool(AsyncUpkeep[D, W, SessionT], AsyncQueries, Generic[D, W, Session
         if is_unharmed(machine, alone=slot.holders == 1) if shared else is_untouched(machine):
             if not shared:
                 machine.traces.holder += 1
-            self._machine.release(ticket, self._now())
+            report = CLEAN if slot.holders > 1 else self._reset(member)
+            self._machine.release(ticket, self._now(), report)
             self._pump()
         else:
             self._clear_up(slot, member, partial(self._machine.release, ticket), shared=shared)
+
+    def _reset(self, member: Member[D]) -> Report:
+        """Let a reset go ahead of the next holder's requests, if there has to be one and that can be."""
+        sql = self._machine.reset_ahead
+        if sql is None or not reset_ahead(member.core.machine, sql, self._reset_timeout):
+            return CLEAN
+        self._flush_soon(member.driver)
+        return RENEWED
 
     def _clear_up(
         self,

@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar, assert_never
 
 from pgproto._connecting import cancel
 from pgproto._pool import Check, Close, Hook, Open, Reset, RunHook, Slot, Step
-from pgproto._session import Command, SessionCore
+from pgproto._session import Command, Guard, SessionCore
 from pgproto._verbs._async_lending import AsyncLoan, AsyncPoolDriver, AsyncSocket
 from pgproto._verbs._async_session import AsyncSession
 from pgproto._verbs._pooling import Member, PoolBase, interruption, merged, report_on
@@ -60,6 +60,10 @@ class AsyncUpkeep(PoolBase[D, W], Generic[D, W, SessionT]):
     @abstractmethod
     def _watch(self, driver: D) -> Callable[[], object]:
         """What tells whether something has come that the driver did not read yet: maybe the end."""
+
+    @abstractmethod
+    def _flush_soon(self, driver: D) -> None:
+        """Let the driver write what there is to write, if it has not come to that by the next turn."""
 
     @abstractmethod
     async def _let_read(self) -> None:
@@ -189,6 +193,12 @@ class AsyncUpkeep(PoolBase[D, W], Generic[D, W, SessionT]):
         driver = self._new_driver()
         core = await driver.run(self._establish(slot))
         self._attach(driver, core)
+        if self._machine.reset_ahead is not None:
+            try:
+                await driver.perform(Guard())
+            except BaseException:
+                driver.abort()
+                raise
         core.machine.reports.end_handlers.append(partial(self._was_lost, slot))
         slot.session = Member(driver, core, self._watch(driver))
 

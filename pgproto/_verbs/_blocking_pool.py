@@ -11,8 +11,18 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Generic, TypeVar, cast
 
-from pgproto._pool import PoolStatus, Report, SessionStatus, Slot, Ticket, TicketKind, TicketState
-from pgproto._session import Command, Lease, SessionCore, is_unharmed, is_untouched, take_back
+from pgproto._pool import (
+    CLEAN,
+    RENEWED,
+    PoolStatus,
+    Report,
+    SessionStatus,
+    Slot,
+    Ticket,
+    TicketKind,
+    TicketState,
+)
+from pgproto._session import Command, Lease, SessionCore, is_unharmed, is_untouched, reset_ahead, take_back
 from pgproto._verbs._blocking import BlockingDriver, BlockingQueries
 from pgproto._verbs._blocking_lending import BlockingAcquisition, BlockingLoan, BlockingPoolDriver
 from pgproto._verbs._blocking_scopes import BlockingTransaction
@@ -260,30 +270,45 @@ class BlockingPool(BlockingUpkeep[D, W, SessionT], BlockingQueries, Generic[D, W
     def _leave(self, slot: Slot[Member[D]], member: Member[D], since: float) -> None:
         """A one-shot request is over, or was given up, that joined the session at that time."""
         give_back = partial(self._machine.leave, slot, since)
+        report = self._reset(member) if slot.holders == 1 else CLEAN
         with self._guard:
-            if is_unharmed(member.core.machine, alone=slot.holders == 1):
-                give_back(self._now())
+            if report is RENEWED or is_unharmed(member.core.machine, alone=slot.holders == 1):
+                give_back(self._now(), report)
                 self._pump()
                 return
         self._clear_up(slot, member, give_back, shared=True)
 
     def _release(self, ticket: Ticket[Member[D], W]) -> None:
         shared = ticket.kind is TicketKind.SHARED
+        slot = ticket.slot
+        member = None if slot is None else slot.session
+        if slot is None or member is None:
+            return
+        report = self._reset(member) if slot.holders == 1 else CLEAN
         with self._guard:
-            slot = ticket.slot
-            member = None if slot is None else slot.session
-            if slot is None or member is None:
+            if ticket.slot is None:
                 return
             machine = member.core.machine
             if not shared:
                 member.core.leave_codecs()
-            if is_unharmed(machine, alone=slot.holders == 1) if shared else is_untouched(machine):
+            untouched = is_unharmed(machine, alone=slot.holders == 1) if shared else is_untouched(machine)
+            if report is RENEWED or untouched:
                 if not shared:
                     machine.traces.holder += 1
-                self._machine.release(ticket, self._now())
+                self._machine.release(ticket, self._now(), report)
                 self._pump()
                 return
         self._clear_up(slot, member, partial(self._machine.release, ticket), shared=shared)
+
+    def _reset(self, member: Member[D]) -> Report:
+        """Let a reset go ahead of the next holder's requests, if there has to be one and that can be."""
+        sql, machine = self._machine.reset_ahead, member.core.machine
+        if sql is None or not is_untouched(machine):
+            return CLEAN
+        with suppress(Error):
+            if member.driver.act(partial(reset_ahead, machine, sql, self._reset_timeout)):
+                return RENEWED
+        return CLEAN
 
     def _clear_up(
         self,

@@ -16,7 +16,7 @@ from typing import Generic, TypeVar, assert_never
 
 from pgproto._connecting import cancel
 from pgproto._pool import CLEAN, Check, Close, Hook, Open, Reset, RunHook, Slot, Step
-from pgproto._session import Command, SessionCore
+from pgproto._session import Command, Guard, SessionCore
 from pgproto._verbs._blocking_lending import BlockingLoan, BlockingPoolDriver, BlockingSocket
 from pgproto._verbs._blocking_session import BlockingSession
 from pgproto._verbs._pooling import Member, PoolBase, interruption, merged, report_on
@@ -195,6 +195,12 @@ class BlockingUpkeep(PoolBase[D, W], Generic[D, W, SessionT]):
         latest = None if self._connect_timeout is None else self._now() + self._connect_timeout
         core = driver.run(self._establish(slot), latest)
         self._attach(driver, core)
+        if self._machine.reset_ahead is not None:
+            try:
+                driver.perform(Guard())
+            except BaseException:
+                driver.abort()
+                raise
         slot.session = Member(driver, core, driver.look)
 
     def _run_hook(self, member: Member[D], hook: Hook) -> None:

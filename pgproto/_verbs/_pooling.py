@@ -207,6 +207,7 @@ class PoolBase(ABC, Generic[D, W]):
         self._parameters = {"cancel_timeout": cancel_timeout, **params}
         self._cancel_timeout = cancel_timeout
         self._connect_timeout = connect_timeout
+        self._reset_timeout = config.reset_timeout
         self._whole_stack = leak_after is not None
         self._types = TypeRegistry() if types is None else types
         self._machine: PoolMachine[Member[D], W] = PoolMachine(config, self._random)

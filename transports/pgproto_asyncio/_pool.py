@@ -105,6 +105,9 @@ class Pool(AsyncPool[Driver, "asyncio.Future[None]", Session]):
         poller.register(number, select.POLLIN)
         return partial(poller.poll, 0)
 
+    def _flush_soon(self, driver: Driver) -> None:
+        self._expect_loop().call_soon(driver.act, bool)
+
     async def _let_read(self) -> None:
         await asyncio.sleep(0)
 

@@ -134,6 +134,9 @@ class Pool(AsyncPool[Driver, _Waiter, Session]):
         poller.register(number, select.POLLIN)
         return partial(poller.poll, 0)
 
+    def _flush_soon(self, driver: Driver) -> None:
+        trio.lowlevel.current_trio_token().run_sync_soon(driver.act, bool)
+
     async def _let_read(self) -> None:
         await trio.lowlevel.checkpoint()
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
-from pgproto._pool import Hook, PoolConfig, Report
+from pgproto._pool import RENEWED, Hook, PoolConfig, Recycle, Report
 from pgproto.errors import QueryTimeout
 from tests.core.pool.explorer import Counterexample, Menu, all_goes_well, explore
 from tests.core.pool.world import World
@@ -30,6 +30,7 @@ def config(
     check_after: float | None = None,
     leak_after: float | None = None,
     multiplex: int = 1,
+    recycle: Recycle = "fast",
     hooks: frozenset[Hook] = frozenset(),
 ) -> PoolConfig:
     """Settings in whole seconds, and small: the fewer moments there are, the fewer states."""
@@ -43,6 +44,7 @@ def config(
         check_after=check_after,
         leak_after=leak_after,
         multiplex=multiplex,
+        recycle=recycle,
         hooks=hooks,
         check_timeout=1.0,
         reset_timeout=1.0,
@@ -77,6 +79,17 @@ SMALL: dict[str, Scenario] = {
         config(multiplex=2),
         Menu(callers=3, kinds=(True, False), returns=(Report(), Report("T"), Report(changed=True))),
         1_000,
+    ),
+    "resets that go ahead": (
+        config(multiplex=2, recycle="clean", acquire_timeout=None),
+        Menu(
+            callers=3,
+            kinds=(True, False),
+            returns=(RENEWED, Report(), Report(changed=True)),
+            losses=(Report(closed=True),),
+            failures=(OSError("refused"),),
+        ),
+        500,
     ),
     "leaks": (
         config(leak_after=1.0),

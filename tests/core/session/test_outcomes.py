@@ -64,6 +64,15 @@ def test_nothing_more_is_sent_on_a_session_that_is_being_cut_off() -> None:
     assert (lost(first), lost(second)) == ("not_committed", "not_sent")
 
 
+def test_what_stood_behind_the_request_in_which_the_server_ended() -> None:
+    joined = Joined()
+    joined.ask(joined.core.execute("insert 1", (1,), None))
+    requests = [joined.submit(joined.core.execute("insert 1", (number,), None)) for number in range(3)]
+    joined.flush()
+    joined.hear(m.ErrorResponse({"S": "FATAL", "V": "FATAL", "C": "57P01", "M": "bye"}).encode())
+    assert [lost(request) for request in requests] == ["unknown", "not_committed", "not_committed"]
+
+
 def test_a_known_statement() -> None:
     joined = Joined()
     joined.ask(joined.core.execute("insert 1", (1,), None))
