@@ -8,7 +8,16 @@ from contextlib import AbstractAsyncContextManager
 import anyio
 import pytest
 
-from pgproto import LocalProtocolError, NoRows, PoolClosed, PoolStatus, PoolTimeout, PostgresError
+from pgproto import (
+    ConnectionLost,
+    DivisionByZero,
+    LocalProtocolError,
+    NoRows,
+    PoolClosed,
+    PoolStatus,
+    PoolTimeout,
+    PostgresError,
+)
 from tests.contract.faces import LOOPS, Face, Job
 from tests.contract.observer import Observer
 from tests.contract.pools import MakePool, Pool, backends, make_pool
@@ -276,6 +285,42 @@ async def test_a_reset_of_ones_own(pool_of: MakePool) -> None:
         async with pool.acquire() as session:
             assert session.transaction_status == "I"
             assert session.parameters["application_name"] == "mine"
+
+
+async def test_a_clean_session_is_reset_ahead_of_the_next_request(pool_of: MakePool) -> None:
+    async with pool_of(max_size=1, recycle="clean") as pool:
+        pid = await pool.fetchval("select pg_backend_pid()")
+        for _ in range(5):
+            async with pool.acquire() as session:
+                assert await session.fetchval("show exit_on_error") == "off"
+            status = pool.status()
+            assert (status.idle, status.resetting) == (1, 0)
+            assert await pool.fetchval("select pg_backend_pid()") == pid
+        assert pool.status().resets_num == 11
+        with pytest.raises(DivisionByZero):
+            await pool.fetchval("select 1 / 0")
+        assert await pool.fetchval("select pg_backend_pid()") == pid
+
+
+async def test_nothing_is_carried_out_behind_a_reset_that_failed(pool_of: MakePool) -> None:
+    table = f"resettable_{os.getpid()}"
+    add = f"update {table} set done = done + $1"
+    async with pool_of() as other, pool_of(max_size=1, reset=f"select mod(1, n) from {table}") as pool:
+        await other.execute(f"drop table if exists {table}")
+        await other.execute(f"create table {table} as select 1 as n, 0 as done")
+        try:
+            for _ in range(3):
+                await pool.execute(add, 1)
+            await pool.execute(f"update {table} set n = 0")
+            carried_out = True
+            try:
+                await pool.execute(add, 10)
+            except ConnectionLost:
+                carried_out = False  # else it came so late that it got another session
+            assert await other.fetchval(f"select done from {table}") == (13 if carried_out else 3)
+            assert pool.status().connections_num == 1 + carried_out
+        finally:
+            await other.execute(f"drop table {table}")
 
 
 async def test_a_session_after_its_return(pool_of: MakePool) -> None:

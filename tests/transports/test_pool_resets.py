@@ -91,7 +91,8 @@ def test_they_do_not_wait_for_ever_for_somebody_to_travel_with(kind: type[World]
     _Stage(kind, 0, max_size=1, recycle="clean").play(play)
 
 
-async def _reset_in_vain(stage: _Stage, *, how: str) -> None:
+async def _reset_in_vain(stage: Stage, *, how: str) -> None:
+    assert isinstance(stage, _Stage)
     use = stage.use if how == "acquire" else stage.ask
     await use()
     await use()

@@ -98,8 +98,9 @@ def test_a_reset_that_fails_is_the_end_of_the_session() -> None:
     assert reset_ahead(joined.machine, "select forget()", 5.0)
     request = joined.submit(joined.core.simple_query("echo 7", None))
     joined.settle()
-    assert isinstance(joined.machine.failure, RemoteProtocolError)
-    assert isinstance(joined.machine.failure.__cause__, PostgresError)
+    failure = joined.machine.failure
+    assert isinstance(failure, RemoteProtocolError)
+    assert isinstance(failure.__cause__, PostgresError)
     assert isinstance(outcome(request), ConnectionLost)
 
 
