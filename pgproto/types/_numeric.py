@@ -36,8 +36,11 @@ _NOT_SIGN: Final = 0xBFFF
 _LARGEST_DIGIT: Final = 9999
 _FEW_ZEROS: Final = 40
 _POWERS: Final = tuple([10**power for power in range(_FEW_ZEROS + 1)])
-_SMALL: Final = {8 + 2 * count: struct.Struct(f"!HhHH{count}H").unpack for count in range(9)}
+_LAYOUTS: Final = tuple([struct.Struct(f"!HhHH{count}H") for count in range(9)])
+_SMALL: Final = {layout.size: layout.unpack for layout in _LAYOUTS}
 """Up to so many digits, by the length of the message: arithmetic on an int is the fastest way then."""
+_FEW_CHARACTERS: Final = 28
+"""A number that is written with so many, padded with up to three zeros, has eight digits at the most."""
 _FREE_ZEROS: Final = 1000
 """So many zeros may always be filled in; PostgreSQL allows no larger scale in a column's definition
 either."""
@@ -162,6 +165,37 @@ def _plain_text(value: object, number: Decimal) -> str:
 
 
 def _encode(value: object) -> bytes:
+    if type(value) is Decimal:
+        text = str(value)
+        if len(text) <= _FEW_CHARACTERS:
+            whole, _, fraction = text.partition(".")
+            try:
+                return _encode_small(int(whole + fraction), len(fraction))
+            except ValueError:
+                # It is written with an exponent, or not finite.
+                ...
+    elif type(value) is int and -_POWERS[_FEW_CHARACTERS] < value < _POWERS[_FEW_CHARACTERS]:
+        return _encode_small(value, 0)
+    return _encode_any(value)
+
+
+def _encode_small(coefficient: int, scale: int) -> bytes:
+    sign = _POSITIVE if coefficient >= 0 else _NEGATIVE
+    padding = -scale % 4
+    rest = abs(coefficient) * _POWERS[padding]
+    weight = -1 - (scale + padding) // 4
+    digits: list[int] = []
+    while rest:
+        rest, digit = divmod(rest, 10_000)
+        weight += 1
+        if digit or digits:
+            digits.append(digit)
+    digits.reverse()
+    return _LAYOUTS[len(digits)].pack(len(digits), weight if digits else 0, sign, scale, *digits)
+
+
+def _encode_any(value: object) -> bytes:
+    """The long way: numbers of many digits, those that are none, and what is no number yet."""
     number = _number(value)
     if not number.is_finite():
         sign = _NAN if number.is_nan() else _PLUS_INFINITY if number > 0 else _MINUS_INFINITY

@@ -5,11 +5,12 @@ import struct
 from decimal import ROUND_UP, Context, Decimal, localcontext
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pgproto.errors import DataError
-from pgproto.types import TEXT
+from pgproto.types import TEXT, _numeric
+from pgproto.types._numeric import _encode_any
 from tests.core.types.support import builtin, same
 
 NUMERIC = builtin("numeric")
@@ -152,3 +153,35 @@ def test_a_long_scale_of_zeros_is_kept_but_not_inside_a_container() -> None:
 def test_zero_is_never_negative() -> None:
     for digits in ((), (0,), (0,) * 20):
         assert str(NUMERIC.decode(message(*digits, weight=len(digits) - 1, sign=0x4000))) == "0"
+
+
+@given(st.decimals() | st.decimals(-(10**9), 10**9, places=4) | st.integers(-(10**30), 10**30))
+@example(Decimal("-0.00"))
+@example(Decimal("0.0000"))
+@example(Decimal("1" * 28))
+@example(Decimal("9" * 29))
+@example(Decimal("9" * 27 + ".9"))
+@example(Decimal("-9" + "9" * 26))
+@example(Decimal("0." + "0" * 25 + "1"))
+@example(Decimal("10000.0001"))
+@example(Decimal("1E+27"))
+@example(Decimal("1E-7"))
+@example(Decimal("NaN"))
+@example(Decimal("-Infinity"))
+@example(10**28)
+@example(10**28 - 1)
+@example(-(10**28) + 1)
+@example(0)
+def test_the_short_way_gives_what_the_long_way_does(value: Decimal | int) -> None:
+    if isinstance(value, Decimal) and value.is_snan():
+        value = Decimal("NaN")
+    assert NUMERIC.encode(value) == _encode_any(value)
+
+
+def test_usual_numbers_go_the_short_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_numeric, "_encode_any", None)
+    for value in (Decimal("12345.67"), Decimal("-0.5"), Decimal(0), Decimal("9" * 28), 5, -(10**27)):
+        assert NUMERIC.decode(NUMERIC.encode(value)) == value
+    for odd in (True, 1.5, Decimal("1E+3"), Decimal("NaN"), Decimal("9" * 29), 10**28):
+        with pytest.raises(TypeError, match="not callable"):
+            NUMERIC.encode(odd)
