@@ -275,8 +275,13 @@ class Conversation:
         behind = 2 * times - 1
         if list(islice(queue, behind)) != (_EXECUTION * times)[1:]:
             return False
-        for _ in range(behind):
-            queue.popleft()
+        if behind > len(queue) // 4:
+            rest = [*islice(queue, behind, None)]
+            queue.clear()
+            queue.extend(rest)
+        else:
+            for _ in range(behind):
+                queue.popleft()
         self._begin_next()
         return True
 

@@ -185,7 +185,8 @@ class Batch(IntroducingRequest[int]):
 
     def _write_portion(self, machine: RequestMachine, last: bytes) -> None:
         # If this is not the writer any more, the server has refused what was sent before.
-        if self._sets and machine.is_writing(self):
+        bound = self._bound
+        if bound is not None and self._sets and machine.is_writing(self):
             steps = _PAIR * self._sets
             if self._parse:
                 # The statement has no name, and asking about types has put another in its place.
@@ -194,7 +195,7 @@ class Batch(IntroducingRequest[int]):
                 self._parse = b""
             self._portion.append(last)
             machine.write(self, b"".join(self._portion), steps)
-            if self.execute_end < 0 and first_keyword(self.sql) not in _COMMITTED_AT_SYNC:
+            if self.execute_end < 0 and bound.statement.keyword not in _COMMITTED_AT_SYNC:
                 self.execute_end = machine.written
             self._sent += self._sets
             self._unanswered += self._size
