@@ -32,6 +32,10 @@ from pgproto.types import TEXT, Codec
 __all__ = ["Command", "Commit", "Ping", "Result", "SimpleQuery"]
 
 
+_COMMIT_NOTHING: Final = frozenset({"BEGIN", "SAVEPOINT", "RELEASE", "ROLLBACK"})
+"""Commands of a transaction that can be lost without a doubt of what came of it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Result:
     """What one statement of a simple query gave."""
@@ -152,6 +156,11 @@ class Command(Request[CommandTag]):
     @property
     def ends_transaction(self) -> bool:
         return first_keyword(self.sql) in ENDING
+
+    def loss(self, reason: str, outcome: Outcome) -> Error:
+        if outcome == "unknown" and first_keyword(self.sql) in _COMMIT_NOTHING:
+            outcome = "not_committed"
+        return super().loss(reason, outcome)
 
     def leave(self, machine: RequestMachine) -> None:
         """Nothing: it is over in no time, and what it opened is closed by another."""

@@ -91,7 +91,11 @@ async def a_long_query_with_followers(stage: Stage) -> None:
 @scenario(before=warm_up)
 async def many_at_once(stage: Stage) -> None:
     asked = [partial(stage.session.fetchval, ADD, n) for n in range(20)]
-    assert await stage.world.together(*asked) == [*range(1, 21)]
+    results = await stage.world.together(*asked)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    assert results == [*range(1, 21)]
 
 
 @scenario()

@@ -73,6 +73,7 @@ def count_rows(data: bytes) -> int:
         for _ in range(fields):
             size = int.from_bytes(data[position : position + 4], "big", signed=True)
             position += 4 + max(0, size)
+        assert position < len(data)
         count += 1
     assert (fields, position + 2) == (-1, len(data))
     return count

@@ -174,9 +174,10 @@ class VirtualSocket(trio.socket.SocketType):
         await trio.lowlevel.checkpoint()
         while True:
             sent = self._expect_link().send(data, trio.current_time())
-            self._sockets.happened()
             if sent or not data:
+                self._sockets.happened()
                 return sent
+            # Nothing has happened: two who wait for room must not wake each other for ever.
             await self._sockets.wait()
 
     async def recv(self, buflen: int, flags: int = 0) -> bytes:
