@@ -40,6 +40,8 @@ _LENGTH: Final = struct.Struct("!i")
 _FIRST_BATCH: Final = 256
 _BATCH: Final = 4096
 _LAYOUTS: Final = 16
+_LONGEST_INTERVAL: Final = 1024
+"""After so many rows, at the most, there is another look whether they are alike."""
 
 
 def alike_counter(lengths: Sequence[int]) -> Alike:
@@ -79,18 +81,22 @@ def run_of_many(codes: Sequence[str], run: Run, many_of: ManyOf) -> Run:
     """
     find_layout = _layout_finder(codes)
     many_of = lru_cache(maxsize=_LAYOUTS)(many_of)
+    interval = FEW
 
     def decode(rows: list[object], data: bytes, start: int, end: int) -> int:
-        position, interval = start, FEW
+        nonlocal interval
+        position = start
         while end - position > _HEADER_SIZE and data[position] == _DATA_ROW:
             step = 1 + _LENGTH.unpack_from(data, position + 1)[0]
             if not _HEADER_SIZE <= step <= (end - position) // FEW:
                 break
             layout = find_layout(data, position, step)
             following = _decode_alike(rows, data, position, end, layout, many_of) if layout else position
-            if following == position:
+            if following > position:
+                interval = FEW
+            else:
                 following = run(rows, data, position, min(position + interval * step, end))
-                interval *= 2
+                interval = min(2 * interval, _LONGEST_INTERVAL)
             if following == position:
                 break
             position = following
