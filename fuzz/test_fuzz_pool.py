@@ -15,7 +15,8 @@ import pytest
 from pgproto._pool import LOST, Close, Hook, Open, PoolConfig, Report, SlotState
 from pgproto.errors import AuthenticationError, LocalProtocolError, PoolClosed, PoolTimeout, QueryTimeout
 from tests.core.pool.explorer import all_goes_well
-from tests.core.pool.world import FATAL, Turn, World
+from tests.core.pool.people import FATAL, Turn
+from tests.core.pool.world import World
 
 LONG = os.environ.get("HYPOTHESIS_PROFILE") == "long"
 RUNS = 100_000 if LONG else 5_000

@@ -113,9 +113,9 @@ def test_rows_with_embeddings_are_stored_and_searched(session: pgproto_blocking.
     assert session.executemany("insert into item values ($1, $2, $3, $4)", rows) == 8
     assert session.fetch("select * from item order by id", row=tuple) == rows
     nearest = "select id from item order by embedding <-> $1 limit 2"
-    assert [id for (id,) in session.fetch(nearest, [3.4, 0, 1])] == [7, 6]
+    assert [row.id for row in session.fetch(nearest, [3.4, 0, 1])] == [7, 6]
     apart = "select id from item where code <~> $1::bit(4) <= 1 order by id"
-    assert [id for (id,) in session.fetch(apart, BitString("0100"))] == [0, 4, 5, 6]
+    assert [row.id for row in session.fetch(apart, BitString("0100"))] == [0, 4, 5, 6]
     session.execute("truncate item")
     assert session.copy_records_to_table("item", records=rows) == 8
     assert session.fetch("select * from item order by id", row=tuple) == rows

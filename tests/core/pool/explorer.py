@@ -16,8 +16,9 @@ from typing import TypeAlias
 from pgproto._pool import Close, Open, Report, Slot, SlotState
 from pgproto._pool._ledger import Phase
 from pgproto.errors import AuthenticationError, Error, PoolClosed, PoolTimeout
+from tests.core.pool.people import FATAL, Record
 from tests.core.pool.states import describe, fork, key
-from tests.core.pool.world import FATAL, Record, World
+from tests.core.pool.world import World
 
 __all__ = ["Counterexample", "Menu", "all_goes_well", "explore"]
 

@@ -19,7 +19,8 @@ from pgproto._pool import (
     SlotState,
     WakeAt,
 )
-from tests.core.pool.world import Person, Record, Turn, World
+from tests.core.pool.people import Person, Record, Turn
+from tests.core.pool.world import World
 
 __all__ = [
     "CALM",

@@ -23,7 +23,8 @@ from pgproto._pool import (
 from pgproto._pool._opener import Opener
 from pgproto._pool._queue import Queue
 from pgproto._pool._status import Counters
-from tests.core.pool.world import JOINED, Machine, Person, Record, Turn, World
+from tests.core.pool.people import JOINED, Machine, Person, Record, Turn
+from tests.core.pool.world import World
 
 __all__ = ["Name", "describe", "fork", "key"]
 

@@ -10,7 +10,7 @@ import pytest
 from pgproto._pool import PoolConfig, SlotState, Ticket, TicketKind, TicketState
 from pgproto._pool._ledger import Phase
 from tests.core.pool.helpers import pool_with
-from tests.core.pool.world import Machine, Turn
+from tests.core.pool.people import Machine, Turn
 
 
 def miscount(machine: Machine) -> None:

@@ -23,7 +23,8 @@ from tests.core.pool.helpers import (
     states,
     wakes,
 )
-from tests.core.pool.world import Turn, World
+from tests.core.pool.people import Turn
+from tests.core.pool.world import World
 
 
 def test_an_idle_session_is_lent_at_once() -> None:

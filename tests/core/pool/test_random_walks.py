@@ -22,7 +22,8 @@ from pgproto.errors import (
     UniqueViolation,
 )
 from tests.core.pool.explorer import all_goes_well
-from tests.core.pool.world import FATAL, Record, Turn, World
+from tests.core.pool.people import FATAL, Record, Turn
+from tests.core.pool.world import World
 
 REPORTS = (
     CLEAN,

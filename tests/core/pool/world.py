@@ -11,7 +11,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from math import inf
-from typing import TypeAlias
 
 from pgproto._pool import (
     CLEAN,
@@ -24,7 +23,6 @@ from pgproto._pool import (
     Hook,
     Open,
     PoolConfig,
-    PoolMachine,
     Refuse,
     Report,
     ReportLeak,
@@ -40,46 +38,9 @@ from pgproto._pool import (
 )
 from pgproto._pool._ledger import Phase
 from pgproto.errors import AdminShutdown, PoolClosed, PoolTimeout, QueryTimeout
+from tests.core.pool.people import JOINED, Machine, Person, Record, Turn, highest, is_forced, is_hook
 
-__all__ = ["FATAL", "JOINED", "Machine", "Person", "Record", "Turn", "World"]
-
-
-@dataclass(slots=True)
-class Record:
-    """What the world knows of one slot's session."""
-
-    born: float | None = None
-    """When it opened; None if there is no socket."""
-    transaction: bool = False
-    changed: bool = False
-    unfit: str = ""
-    """Why it must never be lent again."""
-    lent_to: int = 0
-    """How many callers have it."""
-    exclusive: bool = False
-
-
-JOINED = "joined"
-"""The note of a turn that is the world's own: of a request that has a session without a ticket."""
-
-
-@dataclass(slots=True, eq=False)
-class Person:
-    """Stands for what a caller waits for."""
-
-    outcome: str = ""
-
-
-Machine: TypeAlias = PoolMachine[Record, Person]
-Turn: TypeAlias = Ticket[Record, Person]
-
-FATAL = Report(status="I", closed=True, error=AdminShutdown("terminating connection"))
-"""The server is shutting down."""
-
-
-def highest() -> float:
-    """The largest number that chance may come up with, so that times stay whole numbers."""
-    return 1.0
+__all__ = ["World"]
 
 
 @dataclass(slots=True, eq=False)
@@ -430,11 +391,3 @@ class World:
         assert record.lent_to == 0
         if self.wake > self.now:
             self._fit_for_use(slot, record)
-
-
-def is_hook(step: Step[Record] | None, hook: Hook) -> bool:
-    return isinstance(step, RunHook) and step.hook is hook
-
-
-def is_forced(step: Step[Record] | None) -> bool:
-    return isinstance(step, Close) and not step.graceful

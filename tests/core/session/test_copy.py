@@ -367,6 +367,8 @@ def shape(module: ModuleType, name: str) -> dict[str, list[str]]:
     """The names in a class, with their parameters where they have some."""
     kind: type[object] = getattr(module, name)
     members: dict[str, object] = dict(vars(kind))
+    # Only where there are threads may the end of a block not be called: it can be interrupted before.
+    members.pop("__del__", None)
     return {
         DUNDERS.get(each, each): list(inspect.signature(member).parameters)
         if inspect.isfunction(member)
