@@ -15,7 +15,7 @@ from pgproto import messages as m
 from pgproto._session._introduction import EXECUTE, IntroducingRequest, bound, known_statement
 from pgproto._session._machine import SYNC, RequestMachine
 from pgproto._session._results import Rows
-from pgproto._session._sql import ENDING, check_sql, expect_sql, first_keyword
+from pgproto._session._sql import ENDING, check_kept, check_sql, expect_sql, first_keyword
 from pgproto._session._statement import Statement, check_arguments
 from pgproto._state import Step
 from pgproto.errors import DataError, Error, LocalProtocolError, PipelineAborted
@@ -65,7 +65,7 @@ class PipelineResult(Generic[R_co]):
         """The outcome is known."""
         if not self.done:
             self.done = True
-            self._error = self.rows.error or error
+            self._error = self.rows.error or error or check_kept(self.sql, self.rows.tag)
 
     def hand_over(self) -> None:
         """The block ends well: only by asking will its owner hear of an error."""

@@ -23,7 +23,7 @@ from pgproto._session._introduction import (
 from pgproto._session._machine import FLUSH, SYNC, RequestMachine
 from pgproto._session._request import COPYING
 from pgproto._session._results import Rows
-from pgproto._session._sql import ENDING, check_sql, first_keyword
+from pgproto._session._sql import ENDING, check_kept, check_sql, first_keyword
 from pgproto._session._statement import PreparedStatement, Statement, check_arguments
 from pgproto._state import Step
 from pgproto.errors import DataError, PostgresError
@@ -192,6 +192,8 @@ class Query(IntroducingRequest[R_co]):
     def completed(self, machine: RequestMachine, tag: str) -> None:
         self.rows.tag = tag
         machine.command_completed(tag)
+        if tag == "ROLLBACK" and self.error is None:
+            self.error = check_kept(self.sql, tag)
 
     def _receive_other(self, machine: RequestMachine, message: m.Message) -> None:
         match message:

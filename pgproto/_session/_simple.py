@@ -14,7 +14,7 @@ from pgproto._record import Record, record_type
 from pgproto._rows import Decoder, compile_decoder, skip_rows
 from pgproto._session._machine import SYNC, RequestMachine
 from pgproto._session._request import COPYING, Request
-from pgproto._session._sql import ENDING, check_sql, first_keyword
+from pgproto._session._sql import ENDING, check_kept, check_sql, first_keyword
 from pgproto._session._tag import CommandTag
 from pgproto._state import Step
 from pgproto.errors import (
@@ -25,7 +25,6 @@ from pgproto.errors import (
     PostgresError,
     QueryTimeout,
     RemoteProtocolError,
-    TransactionRolledBack,
 )
 from pgproto.types import TEXT, Codec
 
@@ -103,6 +102,9 @@ class SimpleQuery(Request[list[Result]]):
                 ...
 
     def _end_statement(self, tag: str) -> None:
+        if not self._results and self.error is None:
+            # Of the others it is not known where they begin.
+            self.error = check_kept(self.sql, tag)
         rows = [row for row in self._rows if isinstance(row, Record)]
         self._results.append(Result(CommandTag(tag), rows))
         self._rows = []
@@ -198,10 +200,8 @@ class Commit(Command):
         return error
 
     def value(self) -> CommandTag:
-        if self.tag == "ROLLBACK":
-            raise TransactionRolledBack(
-                "the server answered COMMIT with ROLLBACK, because a statement of the transaction had failed"
-            )
+        if (error := check_kept(self.sql, self.tag)) is not None:
+            raise error
         if self.tag != "COMMIT" or self._status != "I":
             raise RemoteProtocolError(
                 f"the server answered COMMIT with {self.tag!r} and status {self._status!r}"

@@ -10,12 +10,21 @@ import re
 from typing import Final
 
 from pgproto._patterns import pattern
-from pgproto.errors import DataError
+from pgproto.errors import DataError, TransactionRolledBack
 
-__all__ = ["ENDING", "check_sql", "end_of_comment", "expect_sql", "first_keyword", "quote_ident"]
+__all__ = [
+    "ENDING",
+    "check_kept",
+    "check_sql",
+    "end_of_comment",
+    "expect_sql",
+    "first_keyword",
+    "quote_ident",
+]
 
 ENDING: Final = frozenset({"COMMIT", "END", "ROLLBACK", "ABORT", "PREPARE"})
 """First keywords of statements that may end a transaction (PREPARE TRANSACTION is one)."""
+_KEEPING: Final = ENDING - {"ROLLBACK", "ABORT"}
 
 _SPACE_OR_LINE_COMMENT: Final = pattern(r"(?:[\s;(]+|--[^\r\n]*)+")
 _COMMENT_EDGE: Final = pattern(r"/\*|\*/")
@@ -57,6 +66,15 @@ def first_keyword(sql: str) -> str:
         position = end_of_comment(sql, position)
     match = _WORD.match(sql, position)
     return match[0].upper() if match else ""
+
+
+def check_kept(sql: str, tag: str) -> TransactionRolledBack | None:
+    """What is wrong if a statement that was to keep a transaction is answered with this command tag."""
+    if tag != "ROLLBACK" or (keyword := first_keyword(sql)) not in _KEEPING:
+        return None
+    return TransactionRolledBack(
+        f"the server answered {keyword} with ROLLBACK, because a statement of the transaction had failed"
+    )
 
 
 def end_of_comment(sql: str, start: int) -> int:

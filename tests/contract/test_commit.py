@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from typing import Any
+
 import anyio
 import pytest
 
-from pgproto import CommitUnknown, ConnectionLost
+from pgproto import CommitUnknown, ConnectionLost, DivisionByZero, TransactionRolledBack
 from tests.contract.faces import Connect, Face
 from tests.contract.observer import Observer
 from tests.support.faulty_proxy import TO_CLIENT, TO_SERVER, Direction, FaultyProxy
@@ -109,3 +112,30 @@ async def test_a_loss_that_the_block_ignores_is_no_commit(
         assert info.value.outcome == "not_committed"
     proxy.mend()
     assert observer.value("select count(*) from committed where token = 'ignored'") == 0
+
+
+@pytest.mark.parametrize(
+    "commit", ["commit", "/* at last */ END", "commit and chain", "prepare transaction 'it'"]
+)
+async def test_a_commit_of_the_callers_own_that_is_answered_with_rollback(
+    connect: Connect, commit: str
+) -> None:
+    async with connect() as session:
+        for way in (session.execute, session.fetch, session.simple_query, _as_pipeline(session)):
+            await session.execute("begin")
+            with pytest.raises(DivisionByZero):
+                await session.execute("select 1/0")
+            with pytest.raises(TransactionRolledBack, match=r"answered (COMMIT|END|PREPARE) with ROLLBACK"):
+                await way(commit)
+            await session.execute("rollback")
+            assert session.transaction_status == "I"
+        assert await session.fetchval("select 7") == 7
+
+
+def _as_pipeline(session: Any) -> Callable[[str], Awaitable[object]]:
+    async def execute(sql: str) -> object:
+        async with session.pipeline() as pipeline:
+            result = pipeline.execute(sql)
+        return result.result()
+
+    return execute
