@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from pgproto.types import Codec, TypeRegistry
 
 __all__ = [
@@ -16,8 +18,9 @@ __all__ = [
     "SPAN",
     "SPANS",
     "find",
-    "learned",
+    "registry",
     "row",
+    "shout",
 ]
 
 MOOD, MOODS, POSITIVE, ITEM, ITEMS, SPAN, SPANS, HSTORE, ODD = range(70000, 70009)
@@ -53,7 +56,8 @@ ROWS = [
 ]
 
 
-def learned() -> TypeRegistry:
+@pytest.fixture
+def registry() -> TypeRegistry:
     """A registry that knows them."""
     registry = TypeRegistry()
     registry.learn(ROWS)
@@ -64,3 +68,7 @@ def find(registry: TypeRegistry, name: str) -> Codec:
     codec = registry.find(name)
     assert codec is not None, name
     return codec
+
+
+def shout(value: str) -> str:
+    return value.upper()

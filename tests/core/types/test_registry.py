@@ -19,15 +19,12 @@ from tests.core.types.database import (
     SPAN,
     SPANS,
     find,
-    learned,
+    registry,
     row,
 )
 from tests.core.types.support import member
 
-
-@pytest.fixture
-def registry() -> TypeRegistry:
-    return learned()
+__all__ = ["registry"]
 
 
 class TestBuiltins:

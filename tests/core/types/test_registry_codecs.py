@@ -17,20 +17,12 @@ from tests.core.types.database import (
     POSITIVE,
     ROWS,
     find,
-    learned,
+    registry,
     row,
+    shout,
 )
 
-__all__: list[str] = []
-
-
-@pytest.fixture
-def registry() -> TypeRegistry:
-    return learned()
-
-
-def shout(value: str) -> str:
-    return value.upper()
+__all__ = ["registry"]
 
 
 class TestCustomCodecs:

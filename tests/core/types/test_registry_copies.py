@@ -7,7 +7,7 @@ import pytest
 from pgproto.errors import DataError
 from pgproto.types import TEXT, Codec, TypeRegistry
 from pgproto.types._builtin import BUILTIN_CODECS
-from tests.core.types.test_registry import HSTORE, MOOD, MOODS, registry, row, shout
+from tests.core.types.database import HSTORE, MOOD, MOODS, registry, row, shout
 
 __all__ = ["registry"]
 
