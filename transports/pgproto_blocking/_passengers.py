@@ -42,20 +42,28 @@ class Passengers:
             if not locks:
                 del self._waiting[waitable]
 
+    # Whoever is woken is taken off the list afterwards: if this is interrupted, nobody is lost sight of.
+
     def wake(self, waitable: Waitable) -> None:
         """There is news of it."""
-        for woken in self._waiting.pop(waitable, ()):
-            woken.release()
+        for woken in self._waiting.get(waitable, ()):
+            _release(woken)
+        self._waiting.pop(waitable, None)
 
     def wake_one(self) -> None:
         """Wake the one who has waited the longest, if there is one."""
         for waitable, locks in self._waiting.items():
             woken = locks[0]
+            _release(woken)
             self.remove(waitable, woken)
-            woken.release()
             return
 
     def wake_all(self) -> None:
         """Wake everybody."""
         for waitable in list(self._waiting):
             self.wake(waitable)
+
+
+def _release(woken: threading.Lock) -> None:
+    if woken.locked():
+        woken.release()
