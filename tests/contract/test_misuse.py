@@ -233,7 +233,7 @@ TIMED: dict[str, Callable[[Session, Any], Any]] = {
 @pytest.mark.parametrize("verb", TIMED)
 async def test_a_deadline_that_is_over_already(verb: str, connect: Connect) -> None:
     """The answer may be there before anybody looks; either way the next request gets its own."""
-    async with connect(command_timeout=20) as session:
+    async with connect(command_timeout=20, cancel_timeout=20) as session:
         await session.execute("create temp table t (a int)")
         for timeout in (0, -1, 1e-9, 1e-4, -math.inf):
             with suppress(QueryTimeout):
@@ -243,12 +243,13 @@ async def test_a_deadline_that_is_over_already(verb: str, connect: Connect) -> N
 
 
 async def test_a_deadline_for_what_does_not_come(connect: Connect) -> None:
-    async with connect() as session, session.listen(CHANNEL) as notifications:
+    # A cancel request may arrive before what it is for; then that goes on to its end.
+    async with connect(cancel_timeout=20) as session, session.listen(CHANNEL) as notifications:
         for timeout in (0, -1, 1e-9, -math.inf):
             with pytest.raises(QueryTimeout):
                 await notifications.get(timeout=timeout)
             with pytest.raises(QueryTimeout):
-                await session.execute("select pg_sleep(20)", timeout=timeout)
+                await session.execute("select pg_sleep(3)", timeout=timeout)
         assert await session.fetchval("select 1") == 1
 
 
