@@ -11,7 +11,7 @@ from xml.sax.saxutils import escape
 __all__ = ["draw"]
 
 _WIDTH = 1000
-_LEFT = 410
+_LEFT = 440
 """Where the bars may begin; the labels are before it."""
 _RIGHT = 124
 """As much is left for the figures behind them."""
