@@ -122,6 +122,8 @@ class BlockingCopyIn:
             copy, driver, machine = self._copy, self._driver, self._machine
             self._block.leave()
             if self._ended:
+                if kind is None and copy.abandoned:
+                    raise LocalProtocolError("the copy was given up, for writing to it was interrupted")
                 return
             self._ended = True
             if kind is None:
@@ -158,10 +160,17 @@ class BlockingCopyIn:
         """
         copy = self._copy
         self._check()
-        for piece in copy.pieces(data):
-            copy.add(piece)
-            if copy.is_full:
-                self._send()
+        try:
+            for piece in copy.pieces(data):
+                copy.add(piece)
+                if copy.is_full:
+                    self._send()
+        except BaseException as error:
+            if not isinstance(error, Exception):
+                # Interrupted in between, nobody knows what was written: nothing more is, and nothing is kept.
+                self._ended = True
+                self._driver.leave(copy)
+            raise
 
     def write_row(self, row: Sequence[object]) -> None:
         """Write a row in the format of the COPY, each value by the type of its column.
@@ -169,18 +178,22 @@ class BlockingCopyIn:
         Raises `pgproto.DataError` for a value that does not fit, and for a COPY whose table, columns and
         options are not understood; then nothing was written.
         """
-        self._check()
-        self._copy.add_rows(iter((row,)))
-        if self._copy.is_full:
-            self._send()
+        self.write_rows((row,))
 
     def write_rows(self, rows: Iterable[object]) -> None:
         """Write any number of rows, from any iterable."""
         copy = self._copy
         self._check()
         source = iter(rows)
-        while not copy.add_rows(source):
-            self._send()
+        try:
+            while not copy.add_rows(source):
+                self._send()
+        except BaseException as error:
+            if not isinstance(error, Exception):
+                # Interrupted in between, nobody knows what was written: nothing more is, and nothing is kept.
+                self._ended = True
+                self._driver.leave(copy)
+            raise
 
     def _check(self) -> None:
         if self._ended or not self._copy.is_open(self._machine):

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+import pgproto_blocking
 from pgproto import (
     BadCopyFileFormat,
     DataError,
@@ -19,6 +20,7 @@ from pgproto import (
 )
 from tests.contract.copying import count, table
 from tests.contract.faces import Connect, Face, LoopFace
+from tests.support.servers import Server
 
 pytestmark = pytest.mark.anyio
 
@@ -277,3 +279,23 @@ async def test_a_copy_whose_sql_is_not_understood(connect: Connect) -> None:
                 await copy.write_row((1, "x"))
             await copy.write(b"1\tx\n")
         assert copy.row_count == 1
+
+
+def test_interrupted_while_writing(postgres: Server) -> None:
+    """Nobody knows what was written then; so nothing is kept, even if the block goes on."""
+
+    def rows() -> Iterator[tuple[int]]:
+        yield (1,)
+        raise KeyboardInterrupt
+
+    with pgproto_blocking.connect(postgres.dsn) as session:
+        session.execute("create temp table t (a int)")
+        with (
+            pytest.raises(LocalProtocolError, match="given up, for writing to it was interrupted"),
+            session.copy_in("copy t from stdin") as copy,
+        ):
+            with pytest.raises(KeyboardInterrupt):
+                copy.write_rows(rows())
+            with pytest.raises(LocalProtocolError, match="not open"):
+                copy.write("2\n")
+        assert session.fetchval("select count(*) from t") == 0
