@@ -160,8 +160,7 @@ class RunInThread(Effect[R]):
     """The result of `work()`, called in a worker thread: it takes milliseconds, or reads files.
 
     Whatever `work` raises is thrown into the flow. It cannot be interrupted: past the deadline, or when the
-    caller is cancelled, the transport does not wait for it and drops its result. A transport without an
-    event loop just calls it.
+    caller is cancelled, the transport does not wait for it and drops its result.
     """
 
     work: Callable[[], R]

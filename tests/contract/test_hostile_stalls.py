@@ -12,6 +12,7 @@ import pytest
 
 from pgproto import ConnectionLost
 from pgproto import messages as m
+from pgproto._auth._scram import ScramExchange
 from tests.contract.faces import Face
 from tests.core.auth.support import ScramServer
 from tests.support.canary import CANARY, everything_about, songs
@@ -94,6 +95,56 @@ async def test_a_resolver_that_does_not_answer(face: Face, monkeypatch: pytest.M
             given_up.set()
             if face.name == "blocking":
                 for thread in set(threading.enumerate()) - threads:
+                    thread.join()
+
+
+class NoTicket:
+    """A security context whose ticket server never answers."""
+
+    complete = False
+
+    def __init__(self, given_up: threading.Event) -> None:
+        self.given_up = given_up
+
+    def step(self, token: bytes | None = None, /) -> bytes | None:
+        self.given_up.wait()
+        return None
+
+
+@pytest.mark.parametrize("what", ["a key", "a ticket"])
+async def test_work_that_is_not_done_in_time(face: Face, what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What runs in a thread cannot be interrupted; nobody waits for it."""
+    given_up = threading.Event()
+    asked = SASL if what == "a key" else m.AuthenticationGSS()
+
+    def wait(exchange: ScramExchange) -> bytes:
+        given_up.wait()
+        return b""
+
+    def make_context(service: str, host: str) -> NoTicket:
+        return NoTicket(given_up)
+
+    threads = set(threading.enumerate())
+    with monkeypatch.context() as patched, LiarServer(asked, CHALLENGE) as server:
+        patched.setattr(ScramExchange, "derive", wait)
+        served = set(threading.enumerate()) - threads
+        try:
+            with pytest.raises(ConnectionLost, match="timed out while authenticating"):
+                async with face.connect(
+                    user="alice",
+                    password=CANARY,
+                    host="127.0.0.1",
+                    port=server.port,
+                    sslmode="disable",
+                    connect_timeout=0.3,
+                    gss_context=make_context,
+                ):
+                    pytest.fail("it connected")
+            await face.until(lambda: server.left)
+        finally:
+            given_up.set()
+            if face.name == "blocking":
+                for thread in set(threading.enumerate()) - threads - served:
                     thread.join()
 
 

@@ -74,6 +74,13 @@ def scram(honest: int, *lies: Reply) -> tuple[Reply, ...]:
     return (*cast("list[Reply]", ScramServer(CANARY.encode()).script()[:honest]), *lies)
 
 
+def signed_and(lie: Message) -> tuple[Reply, ...]:
+    """A lie of a server that has proved itself."""
+    sasl, challenge, sign, _ = ScramServer(CANARY.encode()).script()
+    assert callable(sign)
+    return (sasl, challenge, (sign, lie.encode()))
+
+
 def challenge(**changes: str) -> Callable[[Message], Message]:
     """A challenge with something wrong in it; `{nonce}` is the client's."""
 
@@ -197,6 +204,7 @@ METHODS = {
     "Kerberos V5": given(raw(b"R", b"\0\0\0\2"), error=(AuthenticationError, RemoteProtocolError)),
     "an unknown request": given(raw(b"R", b"\0\0\0\x63")),
     "a million mechanisms": given(raw(b"R", b"\0\0\0\x0a" + b"X\0" * 1_000_000 + b"\0")),
+    "33 mechanisms": given(raw(b"R", b"\0\0\0\x0a" + b"SCRAM-SHA-256\0" * 33 + b"\0")),
     "mechanisms without an end": given(raw(b"R", b"\0\0\0\x0aSCRAM-SHA-256")),
     "a salt of three bytes": given(raw(b"R", b"\0\0\0\5abc")),
 }
@@ -211,6 +219,8 @@ SCRAM = {
     "two signatures": given(
         *scram(2, lambda _: m.AuthenticationSASLFinal(b"v=AAAA,v=BBBB")), error=AuthenticationError
     ),
+    "the signature a second time": given(*signed_and(m.AuthenticationSASLFinal(b"v=x"))),
+    "clear text after the signature": given(*signed_and(m.AuthenticationCleartextPassword())),
     "SASL a second time": given(*scram(2, SASL.encode())),
     "a challenge a second time": given(
         *scram(2, m.AuthenticationSASLContinue(b"r=x,s=eA==,i=4096").encode())
@@ -227,6 +237,9 @@ SCRAM = {
             "2**31 - 1 iterations": {"i": "2147483647"},
             "one iteration": {"i": "1"},
             "no iterations": {"i": "0"},
+            "one iteration too few": {"i": "4095"},
+            "one iteration too many": {"i": "100001"},
+            "eight digits of iterations": {"i": "00004096"},
             "4,300 digits of iterations": {"i": "9" * 4300},
             "iterations in other digits": {"i": "\u0664\u0660\u0669\u0666"},
             "negative iterations": {"i": "-4096"},
@@ -244,10 +257,12 @@ SCRAM = {
 STARTUP = {
     "a newer version than asked for": given(m.NegotiateProtocolVersion(0x30009, ()).encode()),
     "options that nobody asked for": given(m.NegotiateProtocolVersion(0x30000, ("_pq_.x",)).encode()),
+    "a version that does not exist": given(m.NegotiateProtocolVersion(0x30001, ()).encode()),
+    "33 options": given(raw(b"v", b"\0\3\0\0\0\0\0\x21" + b"_pq_.x\0" * 33)),
     "two billion options": given(raw(b"v", b"\0\3\0\0\x7f\xff\xff\xff")),
     "an error of a gigabyte": given(raw(b"E", b"SFATAL\0", 1 << 30)),
-    "an error of 20 KiB": given(raw(b"E", b"SFATAL\0C28000\0M" + b"x" * 20_000 + b"\0\0")),
-    "an error without a field": given(raw(b"E", b"\0"), error=(PostgresError, RemoteProtocolError)),
+    "an error of 16 KiB and a byte": given(raw(b"E", b"SFATAL\0C28000\0M" + b"x" * 16_365 + b"\0\0")),
+    "an error without a field": given(raw(b"E", b"\0"), error=PostgresError),
     "an error with escape sequences": given(
         raw(b"E", b"SFATAL\0C28000\0M\x1b[2Jyour \x07 screen\xff\xfe\0\0"), error=PostgresError, match=r"your"
     ),
@@ -261,6 +276,9 @@ STARTUP = {
     "two keys": given((OK, KEY, KEY.encode(), m.ReadyForQuery("I"))),
     "a key of three bytes": given((OK, raw(b"K", b"\0\0\0\1abc"))),
     "a key of 300 bytes": given((OK, raw(b"K", b"\0\0\0\1" + bytes(300)))),
+    "a key of 257 bytes in protocol 3.2": given(
+        (OK, raw(b"K", b"\0\0\0\1" + bytes(257))), max_protocol_version="3.2"
+    ),
     "a long key in protocol 3.0": given((OK, raw(b"K", b"\0\0\0\1" + bytes(32)))),
     "another encoding": given((OK, m.ParameterStatus("client_encoding", "SJIS"))),
     "backslashes in strings": given((OK, m.ParameterStatus("standard_conforming_strings", "off"))),
@@ -295,6 +313,12 @@ async def test_a_liar(
             # Nothing more is said, but for the end of the TLS connection, or the vain beginning of one.
             assert case.tls is not None or not line.after or line.after.startswith(b"\x16\x03")
         heard = server.heard
+    assert "timed out" not in str(caught.value)
+    if case.parameters.get("channel_binding") == "require":
+        # Not even the first message of SCRAM, which tells of a user who has a password.
+        assert b"SCRAM" not in heard
+    if isinstance(caught.value, PostgresError):
+        assert caught.value.untrusted
     seen = everything_about(caught.value) + caplog.text.encode() + "".join(capfd.readouterr()).encode()
     for song in songs():
         assert song not in heard
@@ -302,6 +326,25 @@ async def test_a_liar(
     assert not any(0 < ord(char) < 32 and char != "\n" for char in str(caught.value))
     if name.startswith("an error"):
         assert SECRET_TEXT.encode() not in seen
+
+
+async def test_an_error_that_says_nothing(face: Face) -> None:
+    with LiarServer(raw(b"E", b"\0")) as server, pytest.raises(PostgresError) as caught:
+        async with face.connect(user="alice", host="127.0.0.1", port=server.port, sslmode="disable"):
+            pytest.fail("it connected")
+    error = caught.value
+    assert (error.sqlstate, error.severity, error.detail, error.hint, error.position) == (None,) * 5
+
+
+@pytest.mark.parametrize("count", [4096, 100_000])
+async def test_iterations_that_are_as_few_or_as_many_as_may_be(face: Face, count: int) -> None:
+    *scram, ok = ScramServer(CANARY.encode(), count=count).script()
+    assert isinstance(ok, m.AuthenticationOk)
+    with LiarServer(*cast("list[Reply]", scram[:2]), (scram[2], *WELCOME)) as server:
+        async with face.connect(
+            user="alice", password=CANARY, host="127.0.0.1", port=server.port, sslmode="disable"
+        ) as session:
+            assert session.server_version
 
 
 async def test_a_pool_tells_of_it_and_shows_nothing(face: Face, caplog: pytest.LogCaptureFixture) -> None:

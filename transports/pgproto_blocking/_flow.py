@@ -62,7 +62,7 @@ def _perform(wire: Wire, effect: effects.Effect[object]) -> object:
         case effects.Warn():
             logger.warning("%s", effect.message)
         case effects.RunInThread():
-            return effect.work()
+            return wire.in_time(effect.work, "the connection was not established in time")
         case effects.AskPassword():
             answer = effect.ask()
             if inspect.isawaitable(answer):

@@ -76,7 +76,7 @@ class Wire:
         def make() -> Any:
             return effect.open(effect.host, effect.port)
 
-        self._socket = self._in_time(make, "open_socket took too long", _close_if_possible)
+        self._socket = self.in_time(make, "open_socket took too long", _close_if_possible)
         opened: object = self._socket
         if not isinstance(opened, socket.socket):
             self._socket = None
@@ -228,12 +228,12 @@ class Wire:
     def resolve(self, host: str, port: int) -> list[Any]:
         """The addresses of a host name, as `socket.getaddrinfo` has them."""
         late = f"the address of {host} was not found in time"
-        return self._in_time(lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM), late)
+        return self.in_time(lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM), late)
 
-    def _in_time(self, work: Callable[[], T], late: str, discard: Callable[[T], object] | None = None) -> T:
-        """What ``work()`` returns. What comes too late is given to ``discard``.
+    def in_time(self, work: Callable[[], T], late: str, discard: Callable[[T], object] | None = None) -> T:
+        """What ``work()`` returns or raises. What comes too late is given to ``discard``.
 
-        It may know of no deadline, so a thread waits for it, and is left behind if it must be.
+        It may know of no deadline, so a thread does it, and is left behind if it must be.
         """
         remaining = self._remaining()
         outcome: Future[T] = Future()
