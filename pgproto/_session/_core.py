@@ -139,9 +139,11 @@ class SessionCore:
         """One result for each statement."""
         return SimpleQuery(sql, timeout)
 
-    def prepare(self, sql: str, timeout: float | None) -> Request[PreparedStatement]:
-        """A statement for the caller to hold."""
-        return Prepare(sql, timeout)
+    def prepare(
+        self, sql: str, timeout: float | None, scope: TransactionScope | None = None
+    ) -> Request[PreparedStatement]:
+        """A statement for the caller to hold; it belongs to the transaction ``scope``, if there is one."""
+        return Prepare(sql, timeout, scope)
 
     def close_statement(self, prepared: PreparedStatement) -> Request[None]:
         """The end of such a statement."""

@@ -126,7 +126,8 @@ class RequestMachine(Leaving):
             lease = lease_of_context(self)
             if lease is None and request.opens_lease:
                 lease = self.open_lease("transaction", until_idle=True)
-        elif lease.ended:
+        elif lease.ended or (lease.closing and not request.essential):
+            # Behind its last request, which another thread may have made just now, this would run without it.
             request.error = LocalProtocolError("the transaction has ended; begin another one")
             self._finish(request)
             return

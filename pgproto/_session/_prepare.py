@@ -7,6 +7,7 @@ from pgproto._session._introduction import IntroducingRequest
 from pgproto._session._machine import SYNC, RequestMachine
 from pgproto._session._request import Request
 from pgproto._session._statement import PreparedStatement, Statement
+from pgproto._session._transaction import TransactionScope
 from pgproto._state import Step
 
 __all__ = ["CloseStatement", "Prepare"]
@@ -17,9 +18,9 @@ class Prepare(IntroducingRequest[PreparedStatement]):
 
     __slots__ = ("_prepared",)
 
-    def __init__(self, sql: str, timeout: float | None) -> None:
+    def __init__(self, sql: str, timeout: float | None, scope: TransactionScope | None) -> None:
         super().__init__(sql, timeout)
-        self._prepared = PreparedStatement(sql)
+        self._prepared = PreparedStatement(sql, scope)
 
     def begin(self, machine: RequestMachine) -> None:
         self.introduce(machine, self.sql, machine.statements.name_to_give())

@@ -11,7 +11,7 @@ import struct
 from collections import OrderedDict
 from collections.abc import Sequence
 from operator import is_
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from pgproto import messages as m
 from pgproto._row_factories import RowFactory
@@ -22,6 +22,10 @@ from pgproto._state import Step
 from pgproto._wire import MAX_FRAME_LENGTH
 from pgproto.errors import DataError, LocalProtocolError
 from pgproto.types import Codec
+
+if TYPE_CHECKING:
+    from pgproto._session._lease import Lease
+    from pgproto._session._transaction import TransactionScope
 
 __all__ = ["PreparedStatement", "Statement", "StatementCache", "check_arguments"]
 
@@ -200,12 +204,16 @@ def _formats(codes: Sequence[int]) -> bytes:
 
 
 class PreparedStatement:
-    """A statement that a caller holds, under a name of its own; it outlives what the server makes of it."""
+    """A statement that a caller holds, under a name of its own; it outlives what the server makes of it.
 
-    __slots__ = ("closed", "sql", "statement")
+    One that was prepared on a transaction belongs to that, whatever the context in which it is executed.
+    """
 
-    def __init__(self, sql: str) -> None:
+    __slots__ = ("_scope", "closed", "sql", "statement")
+
+    def __init__(self, sql: str, scope: TransactionScope | None = None) -> None:
         self.sql = sql
+        self._scope = scope
         self.statement: Statement | None = None
         """What the server knows; None when that is to be introduced again."""
         self.closed = False
@@ -215,6 +223,24 @@ class PreparedStatement:
         if self.closed:
             raise LocalProtocolError("the prepared statement is closed")
         return self.statement
+
+    def open_lease(self) -> Lease | None:
+        """What it is executed under, None for that of the caller's context; raises if that has ended."""
+        scope = self._scope
+        if scope is None:
+            return None
+        try:
+            return scope.open_lease()
+        except LocalProtocolError:
+            raise LocalProtocolError(
+                "the statement was prepared on a transaction that has ended; "
+                "one that is prepared on the session can be used for longer"
+            ) from None
+
+    def last_lease(self) -> Lease | None:
+        """What it is closed under: its transaction may have ended."""
+        scope = self._scope
+        return None if scope is None or scope.is_over else scope.lease
 
 
 class StatementCache:

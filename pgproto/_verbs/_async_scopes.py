@@ -112,6 +112,12 @@ class AsyncTransaction(AsyncVerbs):
             # Whoever is being cancelled does not wait; the command goes out all the same.
             self._driver.start(self._scope.rollback().unattended(), self._scope.lease)
 
+    async def prepare(self, sql: str, *, timeout: float | None = None) -> AsyncStatement:
+        """Prepare a statement for this transaction: it belongs to it in whatever context it is executed."""
+        driver, core, lease = self._connection()
+        prepared = await driver.perform(core.prepare(sql, timeout, self._scope), lease)
+        return AsyncStatement(driver, core, prepared)
+
     def transaction(self) -> AsyncTransaction:
         """A savepoint in this transaction."""
         return AsyncTransaction(self._driver, self._core, None, False, False)

@@ -213,6 +213,9 @@ class BlockingStatement:
 
     Its verbs are those of a session, without the SQL. When the server has forgotten or changed what it
     prepared, the statement is prepared again by itself.
+
+    A statement that was prepared on a transaction belongs to it, whoever executes it, and takes nothing but
+    `close` after its end.
     """
 
     __slots__ = ("_core", "_driver", "_prepared")
@@ -241,7 +244,8 @@ class BlockingStatement:
 
     def execute(self, *args: object, timeout: float | None = None) -> CommandTag:
         """As the session's `execute`."""
-        return self._driver.perform(self._core.execute(self.sql, args, timeout, self._prepared))
+        lease = self._prepared.open_lease()
+        return self._driver.perform(self._core.execute(self.sql, args, timeout, self._prepared), lease)
 
     @overload
     def fetch(self, *args: object, row: None = None, timeout: float | None = None) -> list[Record]: ...
@@ -257,7 +261,8 @@ class BlockingStatement:
         self, *args: object, row: Callable[..., object] | None = None, timeout: float | None = None
     ) -> list[Any]:
         """As the session's `fetch`."""
-        return self._driver.perform(self._core.fetch(self.sql, args, row, timeout, self._prepared))
+        lease = self._prepared.open_lease()
+        return self._driver.perform(self._core.fetch(self.sql, args, row, timeout, self._prepared), lease)
 
     @overload
     def fetchrow(self, *args: object, row: None = None, timeout: float | None = None) -> Record | None: ...
@@ -273,7 +278,8 @@ class BlockingStatement:
         self, *args: object, row: Callable[..., object] | None = None, timeout: float | None = None
     ) -> Any:
         """As the session's `fetchrow`."""
-        return self._driver.perform(self._core.fetchrow(self.sql, args, row, timeout, self._prepared))
+        lease = self._prepared.open_lease()
+        return self._driver.perform(self._core.fetchrow(self.sql, args, row, timeout, self._prepared), lease)
 
     @overload
     def fetch_one(self, *args: object, row: None = None, timeout: float | None = None) -> Record: ...
@@ -289,17 +295,23 @@ class BlockingStatement:
         self, *args: object, row: Callable[..., object] | None = None, timeout: float | None = None
     ) -> Any:
         """As the session's `fetch_one`."""
-        return self._driver.perform(self._core.fetch_one(self.sql, args, row, timeout, self._prepared))
+        lease = self._prepared.open_lease()
+        return self._driver.perform(self._core.fetch_one(self.sql, args, row, timeout, self._prepared), lease)
 
     def fetchval(self, *args: object, column: int = 0, timeout: float | None = None) -> Any:
         """As the session's `fetchval`."""
-        return self._driver.perform(self._core.fetchval(self.sql, args, column, timeout, self._prepared))
+        lease = self._prepared.open_lease()
+        return self._driver.perform(
+            self._core.fetchval(self.sql, args, column, timeout, self._prepared), lease
+        )
 
     def fetch_columns(self, *args: object, timeout: float | None = None) -> Columns:
         """As the session's `fetch_columns`."""
-        return self._driver.perform(self._core.fetch_columns(self.sql, args, timeout, self._prepared))
+        lease = self._prepared.open_lease()
+        return self._driver.perform(self._core.fetch_columns(self.sql, args, timeout, self._prepared), lease)
 
     def close(self) -> None:
         """Drop the statement on the server; this works in a failed transaction too."""
         if not self._prepared.closed:
-            self._driver.perform(self._core.close_statement(self._prepared))
+            lease = self._prepared.last_lease()
+            self._driver.perform(self._core.close_statement(self._prepared), lease)

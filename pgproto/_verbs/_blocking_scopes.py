@@ -144,6 +144,12 @@ class BlockingTransaction(BlockingVerbs):
 
         return self._driver.act(submit)
 
+    def prepare(self, sql: str, *, timeout: float | None = None) -> BlockingStatement:
+        """Prepare a statement for this transaction: it belongs to it in whatever context it is executed."""
+        driver, core, lease = self._connection()
+        prepared = driver.perform(core.prepare(sql, timeout, self._scope), lease)
+        return BlockingStatement(driver, core, prepared)
+
     def transaction(self) -> BlockingTransaction:
         """A savepoint in this transaction."""
         return BlockingTransaction(self._driver, self._core, None, False, False)

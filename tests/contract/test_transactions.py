@@ -19,6 +19,7 @@ from pgproto import (
     TransactionRolledBack,
     UniqueViolation,
 )
+from pgproto._verbs._async import AsyncStatement
 from pgproto_asyncio import Transaction
 from tests.contract.faces import Connect, Face, Job, Session, Tasks
 
@@ -281,3 +282,59 @@ async def test_a_transaction_that_was_handed_to_another(connect: Connect, face: 
             await job.result()
             await tx.rollback()
         assert await session.fetchval("select count(*) from t") == 0
+
+
+async def use_every_verb_of_a_statement(statement: AsyncStatement) -> None:
+    assert await statement.execute(1) == "INSERT 0 1"
+    assert await statement.fetch(2) == [(2,)]
+    assert await statement.fetchrow(3) == (3,)
+    assert await statement.fetch_one(4) == (4,)
+    assert await statement.fetchval(5) == 5
+    assert (await statement.fetch_columns(6))["n"][0] == 6
+    await statement.close()
+
+
+async def test_a_statement_that_was_prepared_on_it_belongs_to_it(connect: Connect, face: Face) -> None:
+    """Whoever executes it is in the transaction, whose owner may well wait for them."""
+    async with connect(command_timeout=20) as session, face.tasks() as tasks:
+        await session.execute("create temp table t (n int)")
+        async with session.transaction() as tx:
+            statement = await tx.prepare("insert into t values ($1) returning n")
+            job = _outside(tasks, use_every_verb_of_a_statement, statement)
+            await job.result()
+            assert session.transaction_status == "T"
+            async with tx.transaction() as savepoint:
+                inner = await savepoint.prepare("insert into t values ($1)")
+                await _outside(tasks, inner.execute, 7).result()
+                await savepoint.rollback()
+                with pytest.raises(LocalProtocolError, match="prepared on a transaction that has ended"):
+                    await inner.execute(8)
+            assert await tx.fetchval("select count(*) from t") == 6
+            await tx.rollback()
+        assert await session.fetchval("select count(*) from t") == 0
+
+
+async def test_a_statement_does_not_outlive_its_transaction(connect: Connect) -> None:
+    """What was meant for the transaction is not executed without it."""
+    async with connect() as session:
+        await make_table(session)
+        for ending in ("the block", "a verb", "a statement"):
+            async with session.transaction() as tx:
+                statement = await tx.prepare("insert into t values ($1)")
+                lasting = await session.prepare("insert into t values ($1)")
+                if ending == "a verb":
+                    await tx.commit()
+                elif ending == "a statement":
+                    await tx.execute("commit")
+            for use in (statement.execute, statement.fetch, statement.fetchrow, statement.fetchval):
+                with pytest.raises(LocalProtocolError, match="prepared on a transaction that has ended"):
+                    await use(1)
+            await statement.close()
+            with pytest.raises(LocalProtocolError):
+                await statement.execute(1)
+            await lasting.execute(2)
+            await session.execute("delete from t where a = 2")
+            await lasting.close()
+        assert await contents(session) == []
+        left = "select count(*) from pg_prepared_statements where statement = 'insert into t values ($1)'"
+        assert await session.fetchval(left) == 0

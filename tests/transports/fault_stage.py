@@ -234,4 +234,4 @@ def nothing_is_warned_of() -> Generator[None, None, None]:
             gc.collect(1)
     finally:
         sys.unraisablehook = unraisable
-    assert not found
+    assert not found, found

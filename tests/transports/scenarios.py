@@ -298,16 +298,17 @@ async def a_pipeline(stage: Stage) -> None:
     async with stage.session.pipeline() as pipeline:
         first = pipeline.execute(INSERT, 1)
         second = pipeline.fetchval(ADD, 1)
-        pipeline.execute(INSERT, 2)
-    assert (first.result(), second.result()) == ("INSERT 0 1", 2)
+        third = pipeline.execute(INSERT, 2)
+    assert (first.result(), second.result(), third.result()) == ("INSERT 0 1", 2, "INSERT 0 1")
 
 
 @scenario(before=warm_up)
 async def a_pipeline_with_an_error(stage: Stage) -> None:
     async with stage.session.pipeline() as pipeline:
-        pipeline.execute(INSERT, 1)
+        first = pipeline.execute(INSERT, 1)
         second = pipeline.execute(FAIL)
         third = pipeline.fetchval(ADD, 1)
+    assert first.result() == "INSERT 0 1"
     with pytest.raises(errors.DivisionByZero):
         second.result()
     with pytest.raises(PipelineAborted):

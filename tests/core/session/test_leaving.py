@@ -190,3 +190,24 @@ def test_an_answer_to_commit_that_makes_no_sense(reply: bytes) -> None:
     error = outcome(commit)
     assert isinstance(error, CommitUnknown)
     assert error.__cause__ is both.machine.failure
+
+
+def test_nothing_is_executed_behind_a_commit_that_came_just_before_it() -> None:
+    """Two threads have the transaction: one asks while the other commits."""
+    server = FakeServer(answer)
+    both = Joined(server())
+    scope = both.core.transaction(None, False, False)
+    both.machine.submit(scope.begin(), scope.lease)
+    both.settle()
+    lease = scope.open_lease()
+    commit = scope.commit()
+    both.machine.submit(commit, lease)
+    late = both.core.fetchval("echo 7", (), 0, None)
+    both.machine.submit(late, lease)
+    both.settle()
+    assert commit.result() == "COMMIT"
+    error = outcome(late)
+    assert isinstance(error, LocalProtocolError)
+    assert "has ended" in str(error)
+    assert "echo 7" not in [done.sql for done in server.committed]
+    assert both.fetchval("echo 7") == 7
