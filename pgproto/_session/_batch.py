@@ -21,7 +21,7 @@ from pgproto._session._sql import check_sql, first_keyword
 from pgproto._session._statement import Statement
 from pgproto._session._tag import CommandTag
 from pgproto._state import Step
-from pgproto.errors import DataError, LocalProtocolError
+from pgproto.errors import DataError, LocalProtocolError, PostgresError
 from pgproto.types._guards import is_iterable
 
 __all__ = ["Batch"]
@@ -70,6 +70,7 @@ class Batch(IntroducingRequest[int]):
         "_sent",
         "_sets",
         "_size",
+        "_taken",
         "_total",
         "_unanswered",
         "ended",
@@ -86,7 +87,7 @@ class Batch(IntroducingRequest[int]):
         # The portions on their way: how many sets were sent up to the end of each, and its bytes.
         self._portions: deque[tuple[int, int]] = deque()
         self._unanswered = 0
-        self._sent = self._answered = 0
+        self._taken = self._sent = self._answered = 0
         self._total = 0
         self.ended = False
 
@@ -106,9 +107,9 @@ class Batch(IntroducingRequest[int]):
         try:
             while not self._fill_portion(bound, sets):
                 self._write_portion(machine, FLUSH)
-        except DataError:
+        except DataError as error:
             forget_types(machine, bound.statement)
-            raise
+            raise DataError(f"args[{self._taken}]: {error}") from error
 
     def _fill_portion(self, bound: _Bound, sets: Iterator[Sequence[object]]) -> bool:
         rest = self._limit - self._size
@@ -116,6 +117,7 @@ class Batch(IntroducingRequest[int]):
 
     def _note(self, count: int, size: int) -> None:
         self._sets += count
+        self._taken += count
         self._size += size
 
     def end(self, machine: RequestMachine) -> None:
@@ -170,6 +172,11 @@ class Batch(IntroducingRequest[int]):
             case _:
                 # ParseComplete.
                 ...
+
+    def fail(self, machine: RequestMachine, error: PostgresError) -> None:
+        if self._answered < self._sent:
+            error.add_note(f"it was args[{self._answered}] of executemany()")
+        super().fail(machine, error)
 
     def _count(self, machine: RequestMachine, tag: str, times: int) -> None:
         """So many sets were answered, each with this tag."""

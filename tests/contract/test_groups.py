@@ -67,19 +67,35 @@ async def test_a_batch_from_an_asynchronous_iterable(connect: Connect, face: Fac
 async def test_a_batch_is_atomic_when_the_server_refuses_one(connect: Connect) -> None:
     async with connect() as session:
         await make_table(session)
-        with pytest.raises(UniqueViolation):
+        with pytest.raises(UniqueViolation) as info:
             await session.executemany(INSERT, [*((number, "x") for number in range(4000)), (0, "again")])
+        assert info.value.__notes__ == ["it was args[4000] of executemany()"]
         assert await count(session) == 0
+        # What fails at the end of all is no one's fault alone.
+        await session.execute("create temp table d (a int unique deferrable initially deferred)")
+        with pytest.raises(UniqueViolation) as info:
+            await session.executemany("insert into d values ($1)", [(1,), (1,)])
+        assert not hasattr(info.value, "__notes__")
 
 
 @pytest.mark.parametrize("position", [0, 10, 3500])
-async def test_a_batch_is_atomic_when_an_argument_does_not_fit(connect: Connect, position: int) -> None:
-    sets: list[tuple[object, object]] = [(number, "x") for number in range(5000)]
-    sets[position] = ("no number", "x")
+@pytest.mark.parametrize("wrong", [("no number", "x"), (1, "x", 2), 5], ids=["value", "count", "kind"])
+async def test_a_batch_is_atomic_when_an_argument_does_not_fit(
+    connect: Connect, face: Face, position: int, wrong: object
+) -> None:
+    sets: list[Any] = [(number, "x") for number in range(5000)]
+    sets[position] = wrong
+
+    async def one_by_one() -> AsyncIterator[Any]:
+        for each in sets:
+            yield each
+
     async with connect() as session:
         await make_table(session)
-        with pytest.raises(DataError, match=r"parameter \$1"):
-            await session.executemany(INSERT, sets)
+        for source in (sets, iter(sets), one_by_one())[: 2 if face.name == "blocking" else 3]:
+            with pytest.raises(DataError, match=rf"^args\[{position}\]: ") as info:
+                await session.executemany(INSERT, source)
+            assert ("parameter $1" in str(info.value)) is (wrong == ("no number", "x"))
         assert await count(session) == 0
         assert session.transaction_status == "I"
 

@@ -123,11 +123,11 @@ def _failing() -> Iterator[tuple[object]]:
 @pytest.mark.parametrize(
     ("sets", "error", "why"),
     [
-        ([("x",), (5,)], DataError, r"parameter \$1"),
-        ([("x",), ("a", "b")], DataError, "has 1 parameters; 2"),
-        ([("x",), "y"], DataError, "not str"),
-        ([b"y"], DataError, "not bytes"),
-        ([("x",), 5], DataError, "not int"),
+        ([("x",), (5,)], DataError, r"^args\[11\]: parameter \$1"),
+        ([("x",), ("a", "b")], DataError, r"^args\[11\]: .* has 1 parameters; 2"),
+        ([("x",), "y"], DataError, r"^args\[11\]: .* not str"),
+        ([b"y"], DataError, r"^args\[10\]: .* not bytes"),
+        ([("x",), 5], DataError, r"^args\[11\]: .* not int"),
         (_failing(), OSError, "dried up"),
     ],
 )
