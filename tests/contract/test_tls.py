@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 import trustme
 
-from pgproto import QueryTimeout, TLSError
+from pgproto import AuthenticationError, ConnectionLost, QueryTimeout, TLSError
 from tests.contract.faces import Face
+from tests.support.certificates import KEY_PASSWORD, Certificates
+from tests.support.landings import address
 from tests.support.servers import Server, TLSFiles
 
 __all__: list[str] = []
@@ -54,3 +56,52 @@ async def test_a_session_under_tls(
     with pytest.raises(TLSError):
         async with face.connect(dsn, **{**parameters, "sslrootcert": str(stranger)}):
             raise AssertionError("connected to a server that nobody vouches for")
+
+
+@pytest.mark.parametrize("negotiation", ["postgres", "direct"])
+async def test_all_that_a_server_can_do(
+    face: Face, tls_postgres: Server, certificates: Certificates, negotiation: str
+) -> None:
+    """Either way to TLS, a proof bound to it, the longest key there is, and a cancel request by it."""
+    parameters = address(
+        tls_postgres,
+        sslmode="verify-full",
+        sslnegotiation=negotiation,
+        sslrootcert=certificates.path("root.crt"),
+        channel_binding="require",
+        max_protocol_version="latest",
+    )
+    if negotiation == "direct" and tls_postgres.major < 17:
+        with pytest.raises((TLSError, ConnectionLost)):
+            async with face.connect(**parameters):
+                pytest.fail("it connected")
+        return
+    lines: list[str] = []
+    async with face.connect(**parameters, trace=lines.append) as session:
+        assert await session.fetchval(SSL) is True
+        with pytest.raises(QueryTimeout):
+            await session.fetch("select pg_sleep(60)", timeout=0.1)
+        assert await session.fetchval("select 1") == 1
+    (key,) = [line for line in lines if "BackendKeyData" in line]
+    assert int(key.split("\t")[1]) == (8 + 32 if tls_postgres.major >= 18 else 8 + 4)
+    assert any("SCRAM-SHA-256-PLUS" in line for line in lines)
+
+
+async def test_a_certificate_in_place_of_a_password(
+    face: Face, tls_postgres: Server, certificates: Certificates
+) -> None:
+    parameters = address(
+        tls_postgres,
+        sslmode="verify-full",
+        sslrootcert=certificates.path("root.crt"),
+        sslcert=certificates.path("alice.crt"),
+        sslkey=certificates.path("locked.key"),
+        sslpassword=KEY_PASSWORD,
+        dbname="template1",
+        password="",
+    )
+    async with face.connect(**parameters) as session:
+        assert await session.fetchval("select current_user") == "alice"
+    with pytest.raises(AuthenticationError, match="no authentication"):
+        async with face.connect(**parameters, require_auth="scram-sha-256"):
+            pytest.fail("it connected")
