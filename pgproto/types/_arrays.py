@@ -4,9 +4,9 @@ Chapter "Data Types", section "Arrays". An array decodes to a list, of lists whe
 with None for NULL. An array whose lower bounds are not all 1 decodes to an `Array`, which keeps them.
 
 A parameter may be a list, a tuple or another sequence, a set, or an `Array`. Lists and tuples inside are
-further dimensions, and all must have the same length. Where an element may be a list or a tuple itself (json,
-composites, vectors), a list has one dimension, whatever its elements are; more than one dimension of these is
-an `Array`, both ways.
+further dimensions, and all must have the same length. Where an element may be a tuple (points), only lists
+are. Where it may be a list too (json, composites, vectors), a list has one dimension, whatever its elements
+are; more than one dimension of these is an `Array`, both ways.
 
 The binary form (`array_send` in PostgreSQL's source) is the number of dimensions, a flag for NULLs, the OID
 of the element type, length and lower bound of each dimension, and each element behind its length, or behind
@@ -218,6 +218,13 @@ def _listed(value: object) -> list[object] | None:
     return listed if is_list(listed) else None
 
 
+def _rows(values: list[object], element: Codec) -> list[Sequence[object]]:
+    """Those that are no elements, but a further dimension of them."""
+    if element.takes_tuples:
+        return [value for value in values if is_list(value)]
+    return [value for value in values if is_list_or_tuple(value)]
+
+
 def _flattened(
     name: str, value: object, element: Codec
 ) -> tuple[Sequence[object], tuple[int, ...], tuple[int, ...]]:
@@ -234,8 +241,8 @@ def _flattened(
             name, value, "it takes a list, another sequence, a set, an array of numpy, or an Array"
         )
     lengths = [len(values)]
-    while not element.takes_sequences and values and is_list_or_tuple(values[0]):
-        rows = [row for row in values if is_list_or_tuple(row)]
+    while not element.takes_sequences and _rows(values[:1], element):
+        rows = _rows(values, element)
         if len(rows) != len(values) or len({len(row) for row in rows}) > 1:
             raise wrong_value(name, value, "its rows must be lists of the same length")
         if len(lengths) == _MAX_DIMENSIONS:

@@ -89,6 +89,8 @@ class Codec:
     sizes."""
     takes_sequences: bool = False
     """True where a Python list or tuple can be one value, so that an array of them cannot tell dimensions."""
+    takes_tuples: bool = False
+    """True where a tuple can be one value and a list cannot: in an array, only lists are dimensions."""
 
     def __post_init__(self) -> None:
         kind = "binary" if self.format == BINARY else "text"

@@ -1,24 +1,28 @@
 """point, line, lseg, box, path, polygon and circle.
 
-Chapter "Data Types", section "Geometric Types". All coordinates are floats.
+Chapter "Data Types", section "Geometric Types". All coordinates are floats. A point can be given as a tuple
+`(x, y)`, also within another shape; and so can a line, `(a, b, c)`, and what is made of two points or of a
+point and a radius.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable
-from typing import Any, Final, TypeVar
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Final, SupportsFloat, TypeAlias, TypeVar
 
 from pgproto._patterns import pattern
 from pgproto.errors import DataError
 from pgproto.types._codec import BINARY, Codec, ascii_text, malformed, shortened, unwrapped, wrong_value
 from pgproto.types._float_text import float_text
+from pgproto.types._guards import is_tuple
 from pgproto.types._numbers import FLOAT
 from pgproto.types._value import Value, slot_setter
 
 __all__ = ["GEOMETRY_CODECS", "Box", "Circle", "Line", "LineSegment", "Path", "Point", "Polygon"]
 
-_Shape = TypeVar("_Shape")
+_Shape = TypeVar("_Shape", bound=Value)
+_PointLike: TypeAlias = "Point | tuple[float, float]"
 
 _NUMBER = pattern(FLOAT)
 _COUNT: Final = struct.Struct("!i")
@@ -26,15 +30,15 @@ _POINT_SIZE: Final = 16
 
 
 def _number(value: object) -> float:
-    if isinstance(value, (int, float)):
+    if isinstance(value, SupportsFloat):
         try:
             return float(value)
-        except OverflowError:
+        except (ArithmeticError, TypeError, ValueError):
             pass
     raise DataError(f"a coordinate is a float, not {shortened(value)}")
 
 
-def _points(shape: str, points: Iterable[Point]) -> tuple[Point, ...]:
+def _points(shape: str, points: Iterable[_PointLike]) -> tuple[Point, ...]:
     checked = tuple([_point(point) for point in points])
     if not checked:
         raise DataError(f"a {shape} has at least one point")
@@ -42,9 +46,11 @@ def _points(shape: str, points: Iterable[Point]) -> tuple[Point, ...]:
 
 
 def _point(value: object) -> Point:
-    if not isinstance(value, Point):
-        raise DataError(f"it takes a Point, not {shortened(value)}")
-    return value
+    if isinstance(value, Point):
+        return value
+    if is_tuple(value) and len(value) == 2:
+        return Point(_number(value[0]), _number(value[1]))
+    raise DataError(f"it takes a Point or a tuple (x, y), not {shortened(value)}")
 
 
 def _list(points: Iterable[Point]) -> str:
@@ -52,7 +58,7 @@ def _list(points: Iterable[Point]) -> str:
 
 
 class Point(Value):
-    """A point in the plane; immutable.
+    """A point in the plane; immutable. `x, y = point` takes it apart.
 
     Raises:
         DataError: a coordinate is no number.
@@ -66,6 +72,9 @@ class Point(Value):
     def __init__(self, x: float, y: float) -> None:
         _set_x(self, _number(x))
         _set_y(self, _number(y))
+
+    def __iter__(self) -> Iterator[float]:
+        return iter((self.x, self.y))
 
     def __str__(self) -> str:
         return f"({float_text(self.x)},{float_text(self.y)})"
@@ -106,7 +115,7 @@ class LineSegment(Value):
     start: Point
     end: Point
 
-    def __init__(self, start: Point, end: Point) -> None:
+    def __init__(self, start: _PointLike, end: _PointLike) -> None:
         object.__setattr__(self, "start", _point(start))
         object.__setattr__(self, "end", _point(end))
 
@@ -124,7 +133,7 @@ class Box(Value):
     upper_right: Point
     lower_left: Point
 
-    def __init__(self, upper_right: Point, lower_left: Point) -> None:
+    def __init__(self, upper_right: _PointLike, lower_left: _PointLike) -> None:
         first, second = _point(upper_right), _point(lower_left)
         low_x, high_x = _ordered(first.x, second.x)
         low_y, high_y = _ordered(first.y, second.y)
@@ -155,7 +164,7 @@ class Path(Value):
     points: tuple[Point, ...]
     closed: bool
 
-    def __init__(self, points: Iterable[Point], closed: bool = False) -> None:
+    def __init__(self, points: Iterable[_PointLike], closed: bool = False) -> None:
         object.__setattr__(self, "points", _points("path", points))
         object.__setattr__(self, "closed", bool(closed))
 
@@ -174,7 +183,7 @@ class Polygon(Value):
 
     points: tuple[Point, ...]
 
-    def __init__(self, points: Iterable[Point]) -> None:
+    def __init__(self, points: Iterable[_PointLike]) -> None:
         object.__setattr__(self, "points", _points("polygon", points))
 
     def __str__(self) -> str:
@@ -189,7 +198,7 @@ class Circle(Value):
     center: Point
     radius: float
 
-    def __init__(self, center: Point, radius: float) -> None:
+    def __init__(self, center: _PointLike, radius: float) -> None:
         object.__setattr__(self, "center", _point(center))
         object.__setattr__(self, "radius", _number(radius))
 
@@ -232,12 +241,18 @@ def _fixed_codec(
 ) -> Codec:
     """The codec of a shape of so many numbers as there are in the form."""
     layout = struct.Struct(f"!{form.count('#')}d")
+    parts = kind.__slots__
 
     def shape(value: object) -> _Shape:
         plain = unwrapped(value)
-        if not isinstance(plain, kind):
-            raise wrong_value(name, value, f"it takes a {kind.__name__}")
-        return plain
+        if isinstance(plain, kind):
+            return plain
+        if is_tuple(plain) and len(plain) == len(parts):
+            try:
+                return kind(*plain)
+            except DataError as error:
+                raise wrong_value(name, value, str(error)) from None
+        raise wrong_value(name, value, f"it takes a {kind.__name__} or a tuple ({', '.join(parts)})")
 
     def decode(data: bytes) -> object:
         try:
@@ -259,6 +274,7 @@ def _fixed_codec(
         decode=decode,
         encode_text=lambda value: str(shape(value)).encode("ascii"),
         decode_text=decode_text,
+        takes_tuples=True,
     )
 
 

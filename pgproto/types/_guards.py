@@ -15,6 +15,7 @@ __all__ = [
     "is_mapping",
     "is_plain_collection",
     "is_plain_tuple",
+    "is_tuple",
 ]
 
 _TEXT_LIKE = (str, bytes, bytearray, memoryview)
@@ -23,6 +24,11 @@ _TEXT_LIKE = (str, bytes, bytearray, memoryview)
 def is_list(value: object) -> TypeGuard[list[object]]:
     """Whether it is a list."""
     return isinstance(value, list)
+
+
+def is_tuple(value: object) -> TypeGuard[tuple[object, ...]]:
+    """Whether it is a tuple, with names or without."""
+    return isinstance(value, tuple)
 
 
 def is_plain_tuple(value: object) -> TypeGuard[tuple[object, ...]]:

@@ -304,6 +304,7 @@ class _Functions:
             encode=encode or _refuser(codec.name, "encode"),
             decode=decode or _refuser(codec.name, "decode"),
             takes_sequences=self.takes_sequences or (self.encode is None and codec.takes_sequences),
+            takes_tuples=self.encode is None and codec.takes_tuples,
         )
 
 
