@@ -28,13 +28,34 @@ from pgproto.types._tsquery import TSQUERY_CODEC
 from pgproto.types._tsvector import TSVECTOR_CODEC
 from pgproto.types._vectors import vector_codec
 
-__all__ = ["BUILTIN_ARRAYS", "BUILTIN_CODECS", "CONTAINERS", "RECORD", "container_codec"]
+__all__ = ["BUILTIN_ARRAYS", "BUILTIN_CODECS", "CONTAINERS", "RECORD", "SQL_NAMES", "container_codec"]
 
 RECORD: Final = 2249
 
 _ARRAYS: Final = {oid: (name, element, delimiter) for oid, name, element, delimiter in ARRAYS}
 _RANGES: Final = {oid: (name, subtype) for oid, name, subtype in RANGES}
 _MULTIRANGES: Final = {oid: (name, part) for oid, name, part in MULTIRANGES}
+
+SQL_NAMES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "bigint": "int8",
+        "bit varying": "varbit",
+        "boolean": "bool",
+        "character": "bpchar",
+        "character varying": "varchar",
+        "decimal": "numeric",
+        "double precision": "float8",
+        "int": "int4",
+        "integer": "int4",
+        "real": "float4",
+        "smallint": "int2",
+        "time with time zone": "timetz",
+        "time without time zone": "time",
+        "timestamp with time zone": "timestamptz",
+        "timestamp without time zone": "timestamp",
+    }
+)
+"""What SQL calls types that have another name in `pg_type`."""
 
 BUILTIN_ARRAYS: Final = frozenset(_ARRAYS)
 """The OIDs of all built-in arrays."""

@@ -9,7 +9,14 @@ from typing import Any, Final, Literal, NoReturn, TypeAlias
 
 from pgproto.errors import DataError
 from pgproto.types._arrays import array_codec
-from pgproto.types._builtin import BUILTIN_ARRAYS, BUILTIN_CODECS, CONTAINERS, RECORD, container_codec
+from pgproto.types._builtin import (
+    BUILTIN_ARRAYS,
+    BUILTIN_CODECS,
+    CONTAINERS,
+    RECORD,
+    SQL_NAMES,
+    container_codec,
+)
 from pgproto.types._codec import (
     BINARY,
     MAX_DEPTH,
@@ -54,13 +61,22 @@ class TypeRegistry:
         overflow: what becomes of dates and times that `datetime` cannot hold: "wrap", "raise" or "text".
     """
 
-    __slots__ = ("_codecs", "_custom", "_custom_by_name", "_generation", "_known", "_overflow")
+    __slots__ = (
+        "_codecs",
+        "_custom",
+        "_custom_by_name",
+        "_custom_to_come",
+        "_generation",
+        "_known",
+        "_overflow",
+    )
 
     def __init__(self, *, overflow: Overflow = "wrap") -> None:
         self._overflow: Overflow = overflow
         self._generation = next(_GENERATIONS)
         self._known: dict[int, TypeDescription | None] = {}
         self._custom_by_name: dict[str, _Functions] = {}
+        self._custom_to_come: dict[int, tuple[_Functions, ...]] = {}
         self._custom = {codec.oid: codec for codec in self._temporal()}
         self._codecs: dict[int, Codec] = {}
         self._forget_codecs()
@@ -71,6 +87,7 @@ class TypeRegistry:
         other._known = dict(self._known)
         other._custom = dict(self._custom)
         other._custom_by_name = dict(self._custom_by_name)
+        other._custom_to_come = dict(self._custom_to_come)
         other._forget_codecs()
         return other
 
@@ -92,7 +109,7 @@ class TypeRegistry:
     def find(self, name: str) -> Codec | None:
         """The codec of a known type by its name in `pg_type`, such as "int4", or "schema.name"; None if
         unknown."""
-        oid = _BUILTIN_NAMES.get(name.removeprefix("pg_catalog."))
+        oid = _BUILTIN_NAMES.get(SQL_NAMES.get(name, name.removeprefix("pg_catalog.")))
         if oid is None:
             for known in list(self._known.values()):
                 if known is not None and name in (known.name, known.qualified_name):
@@ -124,8 +141,9 @@ class TypeRegistry:
             registry.set_codec("numeric", encoder=str, decoder=float)
 
         Args:
-            type: the OID, or the name as in `pg_type`: "numeric", "mood", or with its schema "public.mood".
-                A name that is not known yet counts from when the type is looked up.
+            type: the OID, or the name as in `pg_type`: "numeric", "mood", or with its schema "public.mood";
+                for built-in types also what SQL calls them, such as "integer". What is not known yet counts
+                from when the type is looked up.
             takes_sequences: whether one value may be a list or tuple, so that an array has one dimension.
 
         Raises:
@@ -136,6 +154,9 @@ class TypeRegistry:
             raise DataError(f'the format is "text" or "binary", not {shortened(format)}')
         functions = _Functions(encoder, decoder, code, takes_sequences)
         if isinstance(type, int):
+            if self.unknown((type,)) or type in self._custom_to_come:
+                # What it is otherwise, for the direction that is not given, is not known yet.
+                self._custom_to_come[type] = (*self._custom_to_come.get(type, ()), functions)
             self.register(functions.applied_to(self.codec(type)))
             return
         known = self.find(type)
@@ -153,6 +174,7 @@ class TypeRegistry:
             oid = type
         if oid is not None:
             self._custom.pop(oid, None)
+            self._custom_to_come.pop(oid, None)
             self._custom |= {codec.oid: codec for codec in self._temporal() if codec.oid == oid}
         self._forget_codecs()
 
@@ -166,7 +188,8 @@ class TypeRegistry:
         return {
             oid
             for oid in oids
-            if oid and oid not in BUILTIN_CODECS and oid not in self._known and oid not in self._custom
+            if oid and oid not in BUILTIN_CODECS and oid not in self._known
+            if oid not in self._custom or oid in self._custom_to_come
         }
 
     def introspection_query(self, oids: Iterable[int]) -> tuple[str, tuple[list[int]]]:
@@ -198,6 +221,12 @@ class TypeRegistry:
         if functions is not None and known.oid not in BUILTIN_CODECS:
             self._custom.pop(known.oid, None)
             self.register(functions.applied_to(self.codec(known.oid)))
+        to_come = self._custom_to_come.pop(known.oid, ())
+        if to_come:
+            self._custom.pop(known.oid, None)
+            self._forget_codecs()
+        for each in to_come:
+            self.register(each.applied_to(self.codec(known.oid)))
 
     def forget(self, oids: Iterable[int] | None = None) -> None:
         """Drops what was learned about these types, or about all: they were altered, or dropped and made

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal
 from enum import Enum
 from ipaddress import IPv4Address
@@ -12,7 +15,7 @@ from typing import Any, cast
 import pytest
 
 from pgproto import DataError, UndefinedObject
-from pgproto.types import TypeRegistry
+from pgproto.types import Range, TypeRegistry
 from tests.contract.faces import Connect, Face, Session
 from tests.contract.pools import make_pool
 from tests.support.servers import Server
@@ -109,6 +112,52 @@ async def test_for_all_sessions_of_a_pool(face: Face, postgres: Server) -> None:
             await one.set_type_codec("jsonb", decoder=str)
             assert await one.fetchval("select '1.10'::jsonb") == "1.10"
             assert await other.fetchval("select '1.10'::jsonb") == Decimal("1.10")
+
+
+@pytest.fixture
+async def defined(face: Face, postgres: Server) -> AsyncGenerator[dict[str, str | int], None]:
+    """What one type of the database is called."""
+    name = f"spot_{os.getpid()}_{face.name.replace('-', '_')}"
+    async with face.connect(postgres.dsn) as session:
+        await session.execute(f"create type {name} as (x int4, y int4)")
+        number = await session.fetchval("select $1::text::regtype::oid", name)
+        yield {"name": name, "qualified name": f"public.{name}", "OID": number}
+        await session.execute(f"drop type {name}")
+
+
+@pytest.mark.parametrize("where", ["a registry", "a registry of one session", "a pool", "a session"])
+@pytest.mark.parametrize(
+    ("by", "builtin"), [("name", "date"), ("qualified name", "pg_catalog.date"), ("OID", 1082)]
+)
+async def test_all_ways_to_register(
+    face: Face, postgres: Server, where: str, by: str, builtin: str | int, defined: dict[str, str | int]
+) -> None:
+    """A function for one direction; the other is what it was. What is made of the types follows."""
+    type, name = defined[by], defined["name"]
+
+    def register(session: Session) -> object:
+        return session.set_type_codec(type, decoder=shout)
+
+    registry = TypeRegistry()
+    registry.set_codec(builtin, decoder=lambda text: f"on {text}")
+    if where.startswith("a registry"):
+        registry.set_codec(type, decoder=shout)
+    sql = f"select $1::date, daterange($1, $1, '[]'), $2::{name}, $3::{name}[]"
+    arguments = (date(2000, 1, 1), (1, 2), [(3, None)])
+    if where in ("a registry", "a pool"):
+        hook = {"after_connect": register} if where == "a pool" else {}
+        async with make_pool(face, postgres.dsn, max_size=1, types=registry, **hook) as pool:
+            rows = [await pool.fetch_one(sql, *arguments) for _ in range(2)]
+            async with pool.acquire() as lent:
+                rows.append(await lent.fetch_one(sql, *arguments))
+    else:
+        async with face.connect(postgres.dsn, types=registry) as session:
+            if where == "a session":
+                await session.set_type_codec(type, decoder=shout)
+            rows = [await session.fetch_one(sql, *arguments) for _ in range(2)]
+    for row in rows:
+        days = Range("on 2000-01-01", "on 2000-01-02")
+        assert row == ("on 2000-01-01", days, "(1,2)", ["(3,)"])
 
 
 async def test_codecs_of_a_borrower_end_when_the_session_goes_back(face: Face, postgres: Server) -> None:

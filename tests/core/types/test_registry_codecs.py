@@ -76,6 +76,41 @@ class TestCustomCodecs:
         assert registry.codec(MOODS).decode(b"{sad}") == ["SAD"]
         assert registry.codec(POSITIVE).format == BINARY
 
+    def test_numbers_may_be_known_later(self) -> None:
+        """The direction that is given no function is then what the type's own is."""
+        registry = TypeRegistry()
+        registry.set_codec(ITEM, decoder=shout)
+        registry.set_codec(MOOD, decoder=shout)
+        registry.set_codec(MOOD, encoder=str.lower)
+        assert registry.codec(MOOD).decode(b"sad") == "SAD"
+        for each in (registry, registry.copy()):
+            assert each.unknown([MOOD, ITEM]) == {MOOD, ITEM}
+            each.learn(ROWS)
+            assert not each.unknown([MOOD, ITEM])
+            assert each.codec(MOODS).encode(["SAD"]) == b"{sad}"
+            assert each.codec(MOODS).decode(b"{sad}") == ["SAD"]
+            assert each.codec(ITEM).encode((1, "SAD")) == b"(1,sad)"
+            assert each.codec(ITEM).decode(b"(1,sad)") == "(1,SAD)"
+            each.reset_codec(MOOD)
+            assert each.codec(MOOD).decode(b"sad") == "sad"
+
+    def test_numbers_may_be_taken_back_before(self) -> None:
+        registry = TypeRegistry()
+        registry.set_codec(MOOD, decoder=shout)
+        registry.reset_codec(MOOD)
+        registry.learn(ROWS)
+        assert registry.codec(MOOD).decode(b"sad") == "sad"
+
+    @pytest.mark.parametrize(
+        ("name", "oid"), [("integer", 23), ("double precision", 701), ("timestamp with time zone", 1184)]
+    )
+    def test_names_that_sql_has(self, name: str, oid: int) -> None:
+        registry = TypeRegistry()
+        registry.set_codec(name, decoder=shout)
+        assert registry.codec(oid).decode(b"x") == "X"
+        registry.reset_codec(name)
+        assert registry.codec(oid) is BUILTIN_CODECS[oid]
+
     def test_a_qualified_name_is_that_type_alone(self, registry: TypeRegistry) -> None:
         registry.set_codec("public.mood", decoder=shout)
         registry.learn([row(90000, "mood", "enum", schema="other")])
