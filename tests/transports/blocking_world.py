@@ -19,7 +19,7 @@ from unittest import mock
 import pgproto_blocking
 from pgproto.testing import Link, Network
 from pgproto_asyncio.testing import Deadlock
-from pgproto_blocking import _driver, _wire
+from pgproto_blocking import _driver, _flow, _wire
 from tests.contract.faces import Awaited
 from tests.transports.worlds import Function, How, Main, World
 
@@ -48,6 +48,7 @@ class BlockingWorld(World):
         selecting = SimpleNamespace(**vars(selectors) | {"DefaultSelector": lambda: _Selector(self)})
         with (
             mock.patch.object(_driver, "time", clock),
+            mock.patch.object(_flow, "time", clock),
             mock.patch.object(_wire, "time", clock),
             mock.patch.object(_wire, "selectors", selecting),
             mock.patch.object(_driver.Driver, "clock", staticmethod(self.now)),
