@@ -5,14 +5,31 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, NamedTuple, assert_type
 
+import attrs
+import pydantic
+
 from pgproto import Columns, Record
+from pgproto_asyncio import Pool as AsyncioPool
 from pgproto_asyncio import Session as AsyncioSession
+from pgproto_blocking import Pool as BlockingPool
 from pgproto_blocking import Session as BlockingSession
+from pgproto_trio import Pool as TrioPool
 from pgproto_trio import Session as TrioSession
 
 
 @dataclass
 class User:
+    id: int
+    name: str = ""
+
+
+@attrs.define
+class Account:
+    id: int
+    name: str = ""
+
+
+class Customer(pydantic.BaseModel):
     id: int
     name: str = ""
 
@@ -40,6 +57,8 @@ async def fetching(session: AsyncioSession | TrioSession) -> None:
     assert_type(await session.fetch("select 1", 1, "two", row=None, timeout=3), list[Record])
     assert_type(await session.fetch("select 1", row=Record), list[Record])
     assert_type(await session.fetch("select 1", row=User), list[User])
+    assert_type(await session.fetch("select 1", row=Account), list[Account])
+    assert_type(await session.fetch("select 1", row=Customer), list[Customer])
     assert_type(await session.fetch("select 1", row=Point), list[Point])
     assert_type(await session.fetch("select 1", row=user_from_record), list[User])
     assert_type(await session.fetch("select 1", row=first_value), list[int])
@@ -59,10 +78,38 @@ async def fetching(session: AsyncioSession | TrioSession) -> None:
 async def fetching_one(session: AsyncioSession | TrioSession) -> None:
     assert_type(await session.fetchrow("select 1"), Record | None)
     assert_type(await session.fetchrow("select 1", row=User), User | None)
+    assert_type(await session.fetchrow("select 1", row=Account), Account | None)
     assert_type(await session.fetchrow("select 1", row=dict), dict[str, Any] | None)
     assert_type(await session.fetch_one("select 1"), Record)
     assert_type(await session.fetch_one("select 1", row=User), User)
+    assert_type(await session.fetch_one("select 1", row=Customer), Customer)
     assert_type(await session.fetch_one("select 1", row=first_value), int)
+
+
+async def fetching_from_a_pool(pool: AsyncioPool | TrioPool) -> None:
+    assert_type(await pool.fetch("select 1"), list[Record])
+    assert_type(await pool.fetch("select 1", row=User), list[User])
+    assert_type(await pool.fetch("select 1", row=Account), list[Account])
+    assert_type(await pool.fetchrow("select 1", row=Customer), Customer | None)
+    assert_type(await pool.fetch_one("select 1", row=dict), dict[str, Any])
+
+
+def fetching_from_a_pool_with_threads(pool: BlockingPool) -> None:
+    assert_type(pool.fetch("select 1", row=User), list[User])
+    assert_type(pool.fetchrow("select 1", row=Account), Account | None)
+    assert_type(pool.fetch_one("select 1", row=Customer), Customer)
+
+
+async def in_blocks(session: AsyncioSession | TrioSession) -> None:
+    statement = await session.prepare("select 1")
+    assert_type(await statement.fetch(row=User), list[User])
+    async with session.transaction() as transaction:
+        assert_type(await transaction.fetch("select 1", row=Account), list[Account])
+    async with session.stream("select 1", row=Customer) as rows:
+        async for each in rows:
+            assert_type(each, Customer)
+    async with session.pipeline() as pipeline:
+        assert_type(pipeline.fetch("select 1", row=User).result(), list[User])
 
 
 def fetching_with_threads(session: BlockingSession) -> None:
