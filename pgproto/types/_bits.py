@@ -10,7 +10,6 @@ sent as text: "12.34" is another amount where the comma is the decimal point.
 
 from __future__ import annotations
 
-import re
 import struct
 from decimal import Decimal
 from functools import total_ordering
@@ -163,13 +162,16 @@ class Money(Value):
 _set_minor_units = slot_setter(Money, "minor_units")
 
 
+_NO_DIGITS: Final = bytes([byte for byte in range(256) if byte not in b"0123456789"])
+
+
 def _money_codec() -> Codec:
     codec = integer_codec(790, "money", "q", Money)
 
     def encode(value: object) -> bytes:
         plain = unwrapped(value)
         if not isinstance(plain, Money):
-            raise wrong_value("money", value, "it takes a Money")
+            raise wrong_value("money", value, "it takes a Money; or cast a number: $1::numeric::money")
         return codec.encode(plain.minor_units)
 
     def encode_text(value: object) -> bytes:
@@ -177,7 +179,7 @@ def _money_codec() -> Codec:
 
     def decode_text(data: bytes) -> object:
         # Whatever the locale, all decimal digits are there; minus signs and currency symbols may be anywhere.
-        digits = b"".join(re.findall(rb"[0-9]", data))
+        digits = data.translate(None, _NO_DIGITS)
         if not 1 <= len(digits) <= 19:
             raise malformed("money", f"not an amount: {shortened(data)}")
         negative = b"-" in data or b"(" in data

@@ -132,6 +132,8 @@ CASES = [
     text("tsvector", b" ".join([b"'a'"] * N)),
     text("tsvector", b"'a':" + b",".join([b"1A"] * N)),
     text("bytea", b"\\001" * N),
+    text("money", b"1" * N),
+    text("money", b"1," * N),
     text("pg_snapshot", b"1:99999:" + b",".join(b"%d" % n for n in range(2, N))),
 ]
 
