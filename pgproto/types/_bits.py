@@ -10,6 +10,7 @@ sent as text: "12.34" is another amount where the comma is the decimal point.
 
 from __future__ import annotations
 
+import re
 import struct
 from decimal import Decimal
 from functools import total_ordering
