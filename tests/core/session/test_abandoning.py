@@ -184,6 +184,19 @@ def test_cancelling_without_leaving() -> None:
     assert isinstance(outcome(slow), QueryCanceled)
 
 
+def test_cancelling_does_nothing_where_it_could_hit_another() -> None:
+    joined = Joined(FakeServer(answer)())
+    slow = joined.submit(joined.core.fetchval("slow 1", (), 0, None))
+    follower = joined.submit(joined.core.ping(None))
+    joined.settle()
+    joined.machine.cancel_current()
+    assert not joined.machine.take_cancel()
+    joined.pass_time(SLOW)
+    assert (outcome(slow), outcome(follower)) == (1, None)
+    joined.machine.cancel_current()
+    assert not joined.machine.take_cancel()
+
+
 def test_a_deadline_leaves_as_its_owner_would() -> None:
     joined = Joined(FakeServer(answer)())
     session = joined.peer
