@@ -18,7 +18,7 @@ from pgproto._session._results import Rows
 from pgproto._session._sql import ENDING, check_kept, check_sql, expect_sql, first_keyword
 from pgproto._session._statement import Statement, check_arguments
 from pgproto._state import Step
-from pgproto.errors import DataError, Error, LocalProtocolError, PipelineAborted
+from pgproto.errors import DataError, Error, LocalProtocolError, PipelineAborted, PostgresError
 
 __all__ = ["Pipeline", "PipelineResult"]
 
@@ -174,6 +174,12 @@ class Pipeline(IntroducingRequest[None]):
             case _:
                 # ParseComplete, BindComplete and NoData.
                 ...
+
+    def fail(self, machine: RequestMachine, error: PostgresError) -> None:
+        # Behind the last of them, it is their transaction that could not be committed.
+        failed = self.results[self._next_read : self._next_read + 1]
+        error.query = failed[0].sql if failed else None
+        super().fail(machine, error)
 
     def leave(self, machine: RequestMachine) -> None:
         for result in self.results:

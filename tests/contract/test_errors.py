@@ -14,6 +14,7 @@ from pgproto import (
     InFailedSqlTransaction,
     IntegrityConstraintViolation,
     LocalProtocolError,
+    PipelineAborted,
     PostgresError,
     UndefinedColumn,
     UndefinedTable,
@@ -178,3 +179,26 @@ async def test_nested_use_of_what_is_over(connect: Connect) -> None:
             async with transaction:
                 pytest.fail("it began again")
         assert await session.fetchval("select 1") == 1
+
+
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("sql", ["select 1/$1::int4", "select 1 / $1::int4 + nothing"])
+async def test_an_error_of_a_pipeline_shows_its_own_statement(
+    connect: Connect, sql: str, known: bool
+) -> None:
+    async with connect() as session:
+        if known:
+            for each in ("select 42 as answer", "select 1/$1::int4"):
+                await session.prepare(each)
+        async with session.pipeline() as pipeline:
+            first = pipeline.fetchval("select 42 as answer")
+            wrong = pipeline.fetchval(sql, 0)
+            last = pipeline.fetchval("select 5")
+        assert first.result() == 42
+        with pytest.raises(PostgresError) as info:
+            wrong.result()
+        assert info.value.query == sql
+        assert "answer" not in str(info.value)
+        with pytest.raises(PipelineAborted) as aborted:
+            last.result()
+        assert aborted.value.cause is info.value

@@ -225,8 +225,9 @@ async def test_a_pipeline_whose_commit_fails_has_no_success_in_it(connect: Conne
         async with session.pipeline() as pipeline:
             results = [pipeline.execute("insert into d values (1)") for _ in range(2)]
         for result in results:
-            with pytest.raises(UniqueViolation):
+            with pytest.raises(UniqueViolation) as info:
                 result.result()
+            assert info.value.query is None
 
 
 @pytest.mark.parametrize("known", [True, False])
