@@ -152,8 +152,8 @@ class Connection(Conversation):
                 "a group of requests may not be sent before the failed group's Sync, or in COPY"
             )
         self._queue.extend(steps)
-        if self._step is _DONE:
-            self._begin_next()
+        if self._step is _DONE and steps:
+            self._step = self._queue.popleft()
         if self.trace is not None:
             self.trace(self._role, data)
         return data

@@ -8,7 +8,6 @@ not know it leaves to `next_event`.
 
 from __future__ import annotations
 
-import struct
 from typing import Final
 
 from pgproto import messages as m
@@ -16,13 +15,13 @@ from pgproto._connection import Connection, RowSink
 from pgproto._state import Step
 from pgproto.errors import RemoteProtocolError
 from pgproto.messages._copy_data import CopyDataReader
-from pgproto.messages._ending import Ending, read_ending
+from pgproto.messages._ending import SHORTEST_ENDING, Ending, ending_of
 from pgproto.messages._executions import read_executions
 
 __all__ = ["ClientConnection"]
 
-_LENGTH: Final = struct.Struct("!i")
 _DATA_ROW: Final = m.DataRow.tag[0]
+_COMPLETE: Final = m.CommandComplete.tag[0]
 _SHORTEST_ROW: Final = 7
 _BIND_COMPLETE: Final = m.BindComplete().encode()
 
@@ -30,18 +29,16 @@ _BIND: Final = Step.BIND
 _EXECUTE_ROWS: Final = Step.EXECUTE_ROWS
 _EXECUTE_COPY_OUT: Final = Step.EXECUTE_COPY_OUT
 _SYNC: Final = Step.SYNC
+_DONE: Final = Step.DONE
 
 
 class ClientConnection(Connection):
     """A `Connection` for a client, with the short ways; see the module."""
 
-    __slots__ = ()
+    __slots__ = ("has_unread",)
 
-    @property
-    def has_unread(self) -> bool:
-        """Whether bytes have come that nobody has looked at, or of which more must come first."""
-        incoming = self._incoming
-        return incoming.position < incoming.end or incoming.held > 0
+    has_unread: bool
+    """After `take_reply` has taken one: whether there are bytes behind it."""
 
     def take_reply(self, sink: RowSink) -> Ending | None:
         """The reply to Bind, Execute and Sync that were sent together: how it ends, if it is all there.
@@ -57,8 +54,13 @@ class ClientConnection(Connection):
             position += 5
         elif step is not _EXECUTE_ROWS or not queue or queue[0] is not _SYNC:
             return None
-        taken = self._take_rows(sink, data, position, end)
-        ending = read_ending(data, taken, end)
+        taken = position
+        if end - position >= _SHORTEST_ROW and data[position] == _DATA_ROW:
+            taken = self._take_rows(sink, data, position, end)
+        ending = None
+        if end - taken >= SHORTEST_ENDING and data[taken] == _COMPLETE:
+            # The last byte of a tag's length is all of it, or `ending_of` will see that it is not.
+            ending = ending_of(data[taken : taken + 7 + data[taken + 4]])
         if ending is None:
             if taken > position:
                 if step is _BIND:
@@ -71,22 +73,20 @@ class ClientConnection(Connection):
             queue.popleft()
         queue.popleft()
         self._status = ending[1]
-        incoming.position = taken + ending[2]
-        self._begin_next()
+        incoming.position = position = taken + ending[2]
+        self.has_unread = position < end or incoming.held > 0
+        # As `_begin_next` does.
+        self._step = queue.popleft() if queue else _DONE
+        self._columns = self.row_sink = None
         return ending
 
     def _take_rows(self, sink: RowSink, data: bytes, position: int, end: int) -> int:
-        """Give ``sink`` the rows at ``position``, if the first of them is whole; returns where they end."""
-        if end - position < _SHORTEST_ROW or data[position] != _DATA_ROW:
-            return position
-        length: int = _LENGTH.unpack_from(data, position + 1)[0]
+        """Give ``sink`` the rows at ``position``, as far as they are whole; returns where they end."""
         longest = self._max_message_size
-        if not 6 <= length <= longest or length >= end - position:
-            return position
         try:
             # A row over the limit does not fit in here, so it becomes the first of what is left: refused.
             taken = sink(data, position, end if end - position <= longest else position + 1 + longest)
-            if not position < taken <= end:
+            if not position <= taken <= end:
                 raise RemoteProtocolError("DataRow could not be taken")
         except RemoteProtocolError as error:
             self._fail(str(error))

@@ -41,11 +41,12 @@ def compile_decoder(codecs: Sequence[Codec], make: Make | None = None, longest: 
         longest: the greatest length that a message may have, in bytes.
     """
     learner = _Learner(tuple(codecs), make, longest)
+    # A message that is too long does not fit into a chunk that is short enough.
+    short = min(_SHORT, longest)
 
     def decode(rows: list[object], data: bytes, start: int, end: int) -> int:
-        # A message that is too long does not fit into a chunk that is short enough.
-        if end - start < _SHORT:
-            position = learner.run(rows, data, start, end) if end - start <= longest else start
+        if end - start <= short:
+            position = learner.run(rows, data, start, end)
         else:
             position = learner.run_many(rows, data, start, end) if end - start <= longest else start
         if position < end and data[position] == DATA_ROW:

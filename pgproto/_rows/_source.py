@@ -74,22 +74,21 @@ class RowSource:
         return f"""
 def build({", ".join([*makers, *(f"c{i}" for i in columns)])}):
     def run(rows, data, start, end):
-        append = rows.append
         p = start
         last = end - {struct.calcsize("!" + layout)}
         if p > last:
             return p
         try:
             {header if self._merged else ""}
-            while {"True" if self._merged else "p <= last"}:
+            while True:
                 {"" if self._merged else header}
 {chr(10).join(self._lines)}
-                append({self._row(self._values)})
+                rows.append({self._row(self._values)})
                 p = e
+                {"" if self._merged else "if p > last or data[p] != 68: return p"}
         except Exception:
             # What cannot be decoded so is decoded again in a safer way, which also knows what to say.
             return p
-        return p
 
     def many(each):
         return {self._many()}

@@ -7,12 +7,12 @@ block would wait for themselves for ever, so they are told. As with leases, cont
 from __future__ import annotations
 
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from pgproto._session._machine import RequestMachine
 
-__all__ = ["CopyBlock", "copy_block_of_context"]
+__all__ = ["CopyBlock", "blocks_of_context", "copy_block_of_context"]
 
 
 class CopyBlock:
@@ -42,6 +42,9 @@ class CopyBlock:
 
 
 _BLOCKS: ContextVar[tuple[CopyBlock, ...]] = ContextVar("pgproto_copy_blocks", default=())
+
+blocks_of_context: Final = _BLOCKS.get
+"""The blocks around the caller, on whatever session; there is none around most."""
 
 
 def copy_block_of_context(machine: RequestMachine) -> CopyBlock | None:

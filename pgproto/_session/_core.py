@@ -96,44 +96,38 @@ class SessionCore:
         self, sql: str, arguments: Arguments, timeout: float | None, prepared: Prepared = None
     ) -> Request[CommandTag]:
         """The command tag; rows, if any, are dropped."""
-        rows = Rows(limit=0)
-        return Query(self.machine, sql, arguments, rows, command_tag, timeout=timeout, prepared=prepared)
+        return Query(self.machine, sql, arguments, Rows(None, 0), command_tag, timeout, prepared)
 
     def fetch(
         self, sql: str, arguments: Arguments, row: Row, timeout: float | None, prepared: Prepared = None
     ) -> Request[list[Any]]:
         """All rows."""
-        rows = Rows(row)
-        return Query(self.machine, sql, arguments, rows, all_rows, timeout=timeout, prepared=prepared)
+        return Query(self.machine, sql, arguments, Rows(row), all_rows, timeout, prepared)
 
     def fetchrow(
         self, sql: str, arguments: Arguments, row: Row, timeout: float | None, prepared: Prepared = None
     ) -> Request[Any]:
         """The first row or None."""
-        rows = Rows(row, limit=1)
-        return Query(self.machine, sql, arguments, rows, first_row, timeout=timeout, prepared=prepared)
+        return Query(self.machine, sql, arguments, Rows(row, 1), first_row, timeout, prepared)
 
     def fetch_one(
         self, sql: str, arguments: Arguments, row: Row, timeout: float | None, prepared: Prepared = None
     ) -> Request[Any]:
         """Exactly one row."""
-        rows = Rows(row, limit=2)
-        return Query(self.machine, sql, arguments, rows, one_row, timeout=timeout, prepared=prepared)
+        return Query(self.machine, sql, arguments, Rows(row, 2), one_row, timeout, prepared)
 
     def fetchval(
         self, sql: str, arguments: Arguments, column: int, timeout: float | None, prepared: Prepared = None
     ) -> Request[Any]:
         """One column of the first row."""
-        rows = Rows(tuple, limit=1)
         finish = first_of_first if column == 0 else partial(first_value, column)
-        return Query(self.machine, sql, arguments, rows, finish, timeout=timeout, prepared=prepared)
+        return Query(self.machine, sql, arguments, Rows(tuple, 1), finish, timeout, prepared)
 
     def fetch_columns(
         self, sql: str, arguments: Arguments, timeout: float | None, prepared: Prepared = None
     ) -> Request[Columns]:
         """All rows, by column."""
-        rows = ColumnRows()
-        return Query(self.machine, sql, arguments, rows, all_columns, timeout=timeout, prepared=prepared)
+        return Query(self.machine, sql, arguments, ColumnRows(), all_columns, timeout, prepared)
 
     def simple_query(self, sql: str, timeout: float | None) -> Request[list[Result]]:
         """One result for each statement."""

@@ -193,8 +193,11 @@ def _with_codecs(
 
 def known_statement(machine: RequestMachine, sql: str) -> Statement | None:
     """The cached statement for this SQL, with the codecs of now; None if it has to be introduced."""
-    statement = machine.statements.get(sql)
-    if statement is None or statement.generation == machine.types.generation:
+    statement = machine.statements.find(sql)
+    if statement is None:
+        return None
+    machine.statements.touch(sql)
+    if statement.generation == machine.types.generation:
         return statement
     current = renewed(machine, statement)
     if current is None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pgproto._session._machine import RequestMachine
     from pgproto._session._request import Request
 
-__all__ = ["Lease", "enter_lease", "lease_of_context"]
+__all__ = ["Lease", "enter_lease", "lease_of_context", "leases_of_context"]
 
 _OWN_PACKAGES: Final = ("pgproto", "contextlib")
 
@@ -64,13 +64,13 @@ def _calling_line() -> str:
 
 _LEASES: ContextVar[tuple[Lease, ...]] = ContextVar("pgproto_leases", default=())
 
+leases_of_context: Final = _LEASES.get
+"""The leases around the caller, on whatever session; there is none around most."""
+
 
 def lease_of_context(machine: RequestMachine) -> Lease | None:
     """The lease on this session that the caller's context is inside of, if there is one."""
-    leases = _LEASES.get()
-    if not leases:
-        return None
-    for lease in reversed(leases):
+    for lease in reversed(_LEASES.get()):
         if lease.machine is machine and not (lease.ended or lease.closing):
             return lease
     return None

@@ -21,8 +21,8 @@ from typing import Final
 
 from pgproto import messages as m
 from pgproto._connection import NEED_DATA
-from pgproto._session._blocks import copy_block_of_context
-from pgproto._session._lease import Lease, lease_of_context
+from pgproto._session._blocks import blocks_of_context, copy_block_of_context
+from pgproto._session._lease import Lease, lease_of_context, leases_of_context
 from pgproto._session._leaving import Leaving
 from pgproto._session._markers import Goodbye
 from pgproto._session._outbox import FLUSH, SYNC
@@ -110,7 +110,7 @@ class RequestMachine(Leaving):
             request.lose(str(self.failure), self.failure, 0)
             self._finish(request)
             return
-        if copy_block_of_context(self) is not None:
+        if blocks_of_context() and copy_block_of_context(self) is not None:
             # It would wait for the copy to end, and the copy for whoever asks.
             request.error = LocalProtocolError(
                 "a COPY is under way in this block; the session takes nothing else before the block has ended"
@@ -123,7 +123,7 @@ class RequestMachine(Leaving):
         if timeout is not None:
             self.timers.at(self.clock() + timeout, request, partial(self._time_out, request))
         if lease is None:
-            lease = lease_of_context(self)
+            lease = lease_of_context(self) if leases_of_context() else None
             if lease is None and request.opens_lease:
                 lease = self.open_lease("transaction", until_idle=True)
         elif lease.ended or (lease.closing and not request.essential):
@@ -132,8 +132,9 @@ class RequestMachine(Leaving):
             self._finish(request)
             return
         request.lease = lease
-        self._waiting.put(request)
-        if self._waiting.lease is not None and self._waiting.has_to_wait(request):
+        waiting = self._waiting
+        (waiting.everybody if lease is None else lease.queue).append(request)
+        if waiting.lease is not None and waiting.has_to_wait(request):
             self.timers.at(self.clock() + PATIENCE, request, partial(self._remark, request))
 
     def open_lease(self, purpose: str, *, until_idle: bool = False) -> Lease:
@@ -150,7 +151,18 @@ class RequestMachine(Leaving):
             and len(flight) < self._max_pipeline
             and (request := waiting.next(self.status, len(flight))) is not None
         ):
-            self._start(request)
+            if type(request) is Goodbye:
+                self._say_goodbye(request)
+                break
+            flight.append(request)
+            try:
+                request.begin(self)
+                if request.abandoned:
+                    self._see_to_head()
+            except (DataError, LocalProtocolError) as error:
+                flight.pop()
+                request.error = error
+                self._finish(request)
             if self._written - self._given > _SEND_AT_ONCE:
                 break
         return self.take_out() if self._out else b""
@@ -176,17 +188,16 @@ class RequestMachine(Leaving):
                     flight[0].completed(self, reply[0])
                     self._request_ready(reply[1])
                     if not connection.has_unread:
-                        break
+                        return
                 elif (event := next_event()) is not NEED_DATA:
                     self._hear(event)
                 else:
+                    if connection.is_closed:
+                        self.fail(ConnectionLost("the server closed the connection"))
                     break
         except (RemoteProtocolError, LocalProtocolError, DataError) as error:
             # Bytes that end too soon are a lost connection, which is no offence of the server's.
             self.fail(error if data else ConnectionLost(f"the connection was lost: {error}"))
-        else:
-            if connection.is_closed:
-                self.fail(ConnectionLost("the server closed the connection"))
 
     def _hear(self, event: m.Message) -> None:
         kind = type(event)
@@ -266,23 +277,12 @@ class RequestMachine(Leaving):
         if self._waiting.has_to_wait(request):
             self.remarks.append(f"a request has been waiting {PATIENCE:.0f} s behind {self._waiting.lease}")
 
-    def _start(self, request: Request[object]) -> None:
-        if type(request) is Goodbye:
-            self._finish(request)
-            self.said_goodbye = True
-            terminate = self.connection.send(_TERMINATE)
-            self.fail(ConnectionLost("the session is closed"))
-            self.put_out(terminate)
-            return
-        self._flight.append(request)
-        try:
-            request.begin(self)
-            if request.abandoned:
-                self._see_to_head()
-        except (DataError, LocalProtocolError) as error:
-            self._flight.pop()
-            request.error = error
-            self._finish(request)
+    def _say_goodbye(self, request: Request[object]) -> None:
+        self._finish(request)
+        self.said_goodbye = True
+        terminate = self.connection.send(_TERMINATE)
+        self.fail(ConnectionLost("the session is closed"))
+        self.put_out(terminate)
 
     def _request_ready(self, status: str) -> None:
         """ReadyForQuery has come: the request at the head is over, or begins anew."""
@@ -294,7 +294,11 @@ class RequestMachine(Leaving):
         if self._fence.is_up:
             self._fence.over(request)
         if request.ready(self, status):
-            self._finish(request)
+            # As `_finish` does.
+            request.done = True
+            if not request.abandoned:
+                request.stirred = True
+                self._stirred.append(request)
         else:
             request.first_byte = request.execute_end = -1
             self._waiting.put_back(request)

@@ -21,7 +21,7 @@ from pgproto._session._introduction import (
     renewed,
 )
 from pgproto._session._machine import FLUSH, SYNC, RequestMachine
-from pgproto._session._request import COPYING
+from pgproto._session._request import COPYING, Request
 from pgproto._session._results import Rows
 from pgproto._session._sql import ENDING, check_kept, check_sql, first_keyword
 from pgproto._session._statement import PreparedStatement, Statement, check_arguments
@@ -81,11 +81,12 @@ class Query(IntroducingRequest[R_co]):
         arguments: Sequence[object],
         rows: RowsT,
         finish: Callable[[RowsT], R_co],
-        *,
         timeout: float | None = None,
         prepared: PreparedStatement | None = None,
     ) -> None:
-        super().__init__(sql, timeout)
+        # As the class above does, with fewer calls.
+        Request.__init__(self, sql, timeout)
+        self._introducing = None
         known = machine.statements.find(sql) if prepared is None else prepared.statement
         keyword = first_keyword(sql) if known is None else known.keyword
         self.opens_lease = keyword in _OPENING
@@ -150,9 +151,10 @@ class Query(IntroducingRequest[R_co]):
             self.introduce(machine, self.sql, machine.statements.name_to_give())
             return
         self._statement = statement
-        self.rows.use(statement)
+        rows = self.rows
+        rows.use(statement)
         if statement.name:
-            self.sink = self.rows.sink(machine, self)
+            self.sink = rows.take if machine.max_result_bytes is None else rows.sink(machine, self)
             data += _EXECUTE_AND_SYNC
             steps = _KNOWN
         else:
@@ -252,7 +254,8 @@ class Query(IntroducingRequest[R_co]):
             self.error = self._statement = self.sink = None
             return False
         # If there is something about the rows, it came first; the server may only have been told to stop.
-        self.error = self.rows.failure(machine) or self.error
+        if self.rows.error is not None:
+            self.error = self.rows.failure(machine)
         return True
 
     def leave(self, machine: RequestMachine) -> None:

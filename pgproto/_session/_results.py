@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from pgproto._columns import ColumnCollector, Columns
 from pgproto._connection import RowSink
@@ -76,19 +76,18 @@ class Rows:
 
     def take(self, data: bytes, start: int, end: int) -> int:
         """Take rows out of ``data[start:end]``, as a `RowSink` does."""
-        self.began = True
         decode = self._decode
-        if decode is None:
-            return skip_rows(data, start, end)
         rows = self.rows
         try:
-            position = decode(rows, data, start, end)
+            position = skip_rows(data, start, end) if decode is None else decode(rows, data, start, end)
         except DataError as error:
             # The values are broken, the messages are not: only this request fails.
             self._give_up(error)
-            return skip_rows(data, start, end)
-        if self.limit is not None and len(rows) > self.limit:
-            del rows[self.limit :]
+            position = skip_rows(data, start, end)
+        if position > start:
+            self.began = True
+            if self.limit is not None and len(rows) > self.limit:
+                del rows[self.limit :]
         return position
 
     def drop(self) -> None:
@@ -101,8 +100,8 @@ class Rows:
         self.drop()
 
     def failure(self, machine: RequestMachine) -> BaseException | None:
-        """Why the rows are not to be had, if they are not; asked once they are all there."""
-        if self.error is not None and is_of_changed_type(self.error):
+        """Why the rows are not to be had, if there is an `error`; asked once they are all there."""
+        if is_of_changed_type(self.error):
             machine.types.forget()
         return self.error
 
@@ -164,7 +163,11 @@ def first_value(column: int, rows: Rows) -> object:
 
 def first_of_first(rows: Rows) -> object:
     """The first value of the first row, as `first_value`."""
-    return first_value(0, rows)
+    made: list[Any] = rows.rows
+    try:
+        return made[0][0]
+    except IndexError:
+        return first_value(0, rows)
 
 
 def one_row(rows: Rows) -> object:

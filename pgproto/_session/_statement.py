@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from operator import is_
 from typing import TYPE_CHECKING, Final
 
@@ -251,7 +251,7 @@ class StatementCache:
     what the server said of them, and they are parsed anew for each use.
     """
 
-    __slots__ = ("_capacity", "_counter", "_named", "_prefix", "_statements", "evicted")
+    __slots__ = ("_capacity", "_counter", "_named", "_prefix", "_statements", "evicted", "find", "touch")
 
     def __init__(self, capacity: int, prefix: str, *, unnamed: bool = False) -> None:
         self._capacity = capacity
@@ -259,6 +259,11 @@ class StatementCache:
         self._named = capacity > 0 and not unnamed
         self._counter = 0
         self._statements: OrderedDict[str, Statement] = OrderedDict()
+        # The dictionary's own methods: they are asked for each request, often more than once.
+        self.find: Callable[[str], Statement | None] = self._statements.get
+        """``find(sql)`` is the statement, if it is known."""
+        self.touch: Callable[[str], None] = self._statements.move_to_end
+        """``touch(sql)`` makes a statement that is known the most recently used."""
         self.evicted: list[str] = []
         """Names of statements that are to be closed with the next group."""
 
@@ -273,17 +278,6 @@ class StatementCache:
         """A name that no statement has had."""
         self._counter += 1
         return f"{self._prefix}{self._counter}"
-
-    def get(self, sql: str) -> Statement | None:
-        """The statement, if it is known; it becomes the most recently used."""
-        statement = self._statements.get(sql)
-        if statement is not None:
-            self._statements.move_to_end(sql)
-        return statement
-
-    def find(self, sql: str) -> Statement | None:
-        """As `get`, without using it."""
-        return self._statements.get(sql)
 
     def add(self, statement: Statement) -> None:
         """Remember a statement; one too many is evicted."""

@@ -22,21 +22,18 @@ __all__ = ["WaitingRoom"]
 class WaitingRoom:
     """Two queues, of which one is served."""
 
-    __slots__ = ("_everybody", "lease", "served")
+    __slots__ = ("everybody", "lease", "served")
 
     def __init__(self) -> None:
-        self._everybody: deque[Request[object]] = deque()
+        self.everybody: deque[Request[object]] = deque()
+        """Those that belong to no lease, and requests for leases."""
         self.lease: Lease | None = None
         """Who alone is served; None if everybody is."""
-        self.served = self._everybody
+        self.served = self.everybody
         """The queue from which the next request comes."""
 
     def __bool__(self) -> bool:
-        return bool(self._everybody or (self.lease is not None and self.lease.queue))
-
-    def put(self, request: Request[object]) -> None:
-        """The request takes its place, under its lease if it has one."""
-        self._queue_of(request).append(request)
+        return bool(self.everybody or (self.lease is not None and self.lease.queue))
 
     def put_back(self, request: Request[object]) -> None:
         """The request is to be written again, before all others."""
@@ -52,16 +49,16 @@ class WaitingRoom:
 
     def has_to_wait(self, request: Request[object]) -> bool:
         """Whether the request waits for somebody else's lease to end."""
-        return self.lease is not None and request.lease is not self.lease and request in self._everybody
+        return self.lease is not None and request.lease is not self.lease and request in self.everybody
 
     def _queue_of(self, request: Request[object]) -> deque[Request[object]]:
-        return self._everybody if request.lease is None else request.lease.queue
+        return self.everybody if request.lease is None else request.lease.queue
 
     def open_lease(self, machine: RequestMachine, purpose: str, *, until_idle: bool) -> Lease:
         """Ask for a lease for the caller's context; it is granted when everything before it is written."""
         lease = Lease(machine, purpose, until_idle=until_idle)
         enter_lease(lease)
-        self._everybody.append(LeaseTurn(lease))
+        self.everybody.append(LeaseTurn(lease))
         return lease
 
     def next(self, status: str, in_flight: int) -> Request[object] | None:
@@ -83,7 +80,7 @@ class WaitingRoom:
 
     def _grant(self, lease: Lease | None) -> None:
         self.lease = lease
-        self.served = self._everybody
+        self.served = self.everybody
         if lease is not None:
             lease.granted = True
             self.served = lease.queue
@@ -120,12 +117,12 @@ class WaitingRoom:
         for request in waiting:
             if request.essential:
                 request.lease = None
-                self._everybody.append(request)
+                self.everybody.append(request)
         return [request for request in waiting if not request.essential]
 
     def leave(self) -> list[Request[object]]:
         """Everybody goes, because the session has ended."""
-        leases = [request.turn for request in self._everybody if isinstance(request, LeaseTurn)]
+        leases = [request.turn for request in self.everybody if isinstance(request, LeaseTurn)]
         if self.lease is not None:
             leases.insert(0, self.lease)
         leaving: list[Request[object]] = []
@@ -133,7 +130,7 @@ class WaitingRoom:
             leaving += lease.queue
             lease.queue.clear()
             lease.ended = True
-        leaving += self._everybody
-        self._everybody.clear()
+        leaving += self.everybody
+        self.everybody.clear()
         self._grant(None)
         return leaving

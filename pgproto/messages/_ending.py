@@ -6,12 +6,12 @@ import struct
 from functools import lru_cache
 from typing import Final, TypeAlias
 
-__all__ = ["Ending", "read_ending"]
+__all__ = ["SHORTEST_ENDING", "Ending", "ending_of"]
 
 _LENGTH: Final = struct.Struct("!i")
-_COMPLETE: Final = b"C"[0]
+_COMPLETE: Final = b"C"
 _READY: Final = b"Z\0\0\0\5"
-_SHORTEST: Final = 12
+SHORTEST_ENDING: Final = 12
 """Of a CommandComplete with an empty tag and a ReadyForQuery, in bytes."""
 
 
@@ -19,23 +19,16 @@ Ending: TypeAlias = tuple[str, str, int]
 """The command tag, the transaction status, and how many bytes the two messages take that say so."""
 
 
-def read_ending(data: bytes, start: int, end: int) -> Ending | None:
-    """The CommandComplete and the ReadyForQuery at the beginning of ``data[start:end]``.
-
-    None if they are not all there, or are not exactly what they usually are: then they must be read one by
-    one, which also tells what is wrong.
-    """
-    if end - start < _SHORTEST or data[start] != _COMPLETE:
-        return None
-    # The last byte of a tag's length is all of it, or `_read` will see that it is not.
-    return _read(data[start : start + 7 + data[start + 4]])
-
-
 @lru_cache(maxsize=256)
-def _read(data: bytes) -> Ending | None:
+def ending_of(data: bytes) -> Ending | None:
+    """The CommandComplete and the ReadyForQuery that these bytes are.
+
+    None if they are not exactly what they usually are: then they must be read one by one, which also tells
+    what is wrong.
+    """
     complete, ready, status = data[:-6], data[-6:-1], data[-1:]
     # Its type, its length, and one string that the only zero byte ends.
-    if len(complete) < 6 or ready != _READY or status not in (b"I", b"T", b"E"):
+    if len(complete) < 6 or complete[:1] != _COMPLETE or ready != _READY or status not in (b"I", b"T", b"E"):
         return None
     if _LENGTH.unpack_from(complete, 1)[0] != len(complete) - 1 or complete.find(0, 5) != len(complete) - 1:
         return None

@@ -66,14 +66,18 @@ class TypeRegistry:
         "_custom",
         "_custom_by_name",
         "_custom_to_come",
-        "_generation",
         "_known",
         "_overflow",
+        "generation",
     )
 
     def __init__(self, *, overflow: Overflow = "wrap") -> None:
         self._overflow: Overflow = overflow
-        self._generation = next(_GENERATIONS)
+        self.generation = next(_GENERATIONS)
+        """Grows with each change: a row decoder that was made from codecs of an earlier one is outdated.
+
+        No two registries have the same, so a session that goes from one to another cannot mix them up.
+        """
         self._known: dict[int, TypeDescription | None] = {}
         self._custom_by_name: dict[str, _Functions] = {}
         self._custom_to_come: dict[int, tuple[_Functions, ...]] = {}
@@ -90,14 +94,6 @@ class TypeRegistry:
         other._custom_to_come = dict(self._custom_to_come)
         other._forget_codecs()
         return other
-
-    @property
-    def generation(self) -> int:
-        """Grows with each change: a row decoder that was made from codecs of an earlier one is outdated.
-
-        No two registries have the same, so a session that goes from one to another cannot mix them up.
-        """
-        return self._generation
 
     def codec(self, oid: int) -> Codec:
         """The codec for a type; for an unknown one a codec of the text format, with `str` for values."""
@@ -240,7 +236,7 @@ class TypeRegistry:
     # How OIDs become codecs
 
     def _forget_codecs(self) -> None:
-        self._generation = next(_GENERATIONS)
+        self.generation = next(_GENERATIONS)
         self._codecs = {}
 
     def _resolve(self, oid: int, path: tuple[int, ...]) -> Codec:

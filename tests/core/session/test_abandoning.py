@@ -226,7 +226,7 @@ def test_a_transaction_whose_owner_goes(step: int) -> None:
     outsider = joined.core.fetchval("echo $1", (2,), 0, None)
     for number, _ in enumerate(steps):
         if number == 0:
-            machine._waiting.put(outsider)
+            machine._waiting.everybody.append(outsider)
         if number == step:
             machine.abandon(inside)
             machine.abandon(begin)
