@@ -11,7 +11,7 @@ from pgproto._session._core import FIND_TYPE, ServerVersion, SessionCore
 from pgproto._session._cursor import Cursor
 from pgproto._session._handover import is_unharmed, is_untouched, take_back
 from pgproto._session._lease import Lease
-from pgproto._session._machine import RequestMachine
+from pgproto._session._machine import SEND_AT_ONCE, RequestMachine
 from pgproto._session._markers import Goodbye
 from pgproto._session._pipeline import PipelineResult
 from pgproto._session._reports import Callback, Notification, Subscription
@@ -25,6 +25,7 @@ from pgproto._session._transaction import TransactionScope
 
 __all__ = [
     "FIND_TYPE",
+    "SEND_AT_ONCE",
     "Batch",
     "Callback",
     "Command",

@@ -86,4 +86,4 @@ class Flight(Outbox):
         request.done = True
         if not request.abandoned:
             request.stirred = True
-            self._stirred.append(request)
+            self.news.append(request)

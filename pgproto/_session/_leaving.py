@@ -57,6 +57,11 @@ class Leaving(Flight, ABC):
             self._let_go(request)
         self._see_to_head()
 
+    @property
+    def wants_cancel(self) -> bool:
+        """Whether `take_cancel` will say yes."""
+        return self._fence.wanted
+
     def take_cancel(self) -> bool:
         """Whether the transport must now ask the server to cancel; then it calls `cancel_delivered`."""
         return self._fence.take_wanted()

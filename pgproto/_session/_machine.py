@@ -41,10 +41,10 @@ from pgproto.errors import (
 )
 from pgproto.types import TypeRegistry
 
-__all__ = ["FLUSH", "SYNC", "RequestMachine"]
+__all__ = ["FLUSH", "SEND_AT_ONCE", "SYNC", "RequestMachine"]
 
-_SEND_AT_ONCE: Final = 256 * 1024
-"""How many bytes `data_to_send` makes at the most before it looks at the transport again."""
+SEND_AT_ONCE: Final = 256 * 1024
+"""When it has made so many bytes, `data_to_send` looks at the transport again; fewer are all there are."""
 
 PATIENCE: Final = 1.0
 """Seconds that a request waits behind a lease before the log says for whom."""
@@ -163,7 +163,7 @@ class RequestMachine(Leaving):
                 flight.pop()
                 request.error = error
                 self._finish(request)
-            if self._written - self._given > _SEND_AT_ONCE:
+            if self._written - self._given >= SEND_AT_ONCE:
                 break
         return self.take_out() if self._out else b""
 
@@ -294,11 +294,7 @@ class RequestMachine(Leaving):
         if self._fence.is_up:
             self._fence.over(request)
         if request.ready(self, status):
-            # As `_finish` does.
-            request.done = True
-            if not request.abandoned:
-                request.stirred = True
-                self._stirred.append(request)
+            self._finish(request)
         else:
             request.first_byte = request.execute_end = -1
             self._waiting.put_back(request)

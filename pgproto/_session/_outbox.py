@@ -39,7 +39,8 @@ class Outbox:
         self._written = 0
         self._given = 0
         self._sealed = False
-        self._stirred: list[Waitable] = []
+        self.news: list[Waitable] = []
+        """Those whom `take_stirred` will name."""
         # Who writes copy data, and is to hear when it has been handed over.
         self._thirsty: Request[object] | None = None
 
@@ -96,11 +97,11 @@ class Outbox:
     def stir(self, waitable: Waitable) -> None:
         """Have the owner woken."""
         waitable.stirred = True
-        self._stirred.append(waitable)
+        self.news.append(waitable)
 
     def take_stirred(self) -> list[Waitable]:
         """Those whose owners have something to see, such as an outcome, since the last call."""
-        stirred, self._stirred = self._stirred, []
+        stirred, self.news = self.news, []
         return stirred
 
     def put_out(self, data: bytes) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import TypeVar, cast
 
 from pgproto._connecting import cancel
-from pgproto._session import Goodbye, Lease, Request, RequestMachine, SessionCore, Waitable
+from pgproto._session import SEND_AT_ONCE, Goodbye, Lease, Request, RequestMachine, SessionCore, Waitable
 from pgproto.errors import Error
 from pgproto_asyncio._flows import Flows
 
@@ -175,10 +175,13 @@ class Driver(Flows):
         transport = self._transport
         while transport is not None and not self._paused and (data := machine.data_to_send()):
             transport.write(data)
-        for stirred in machine.take_stirred():
-            waiter: asyncio.Future[None] | None = stirred.waiter
-            if waiter is not None and not waiter.done():
-                waiter.set_result(None)
+            if len(data) < SEND_AT_ONCE:
+                break
+        if machine.news:
+            for stirred in machine.take_stirred():
+                waiter: asyncio.Future[None] | None = stirred.waiter
+                if waiter is not None and not waiter.done():
+                    waiter.set_result(None)
         if machine.has_more or self._timer is not None or machine.reading_paused is not self._reading_paused:
             self._see_to(machine)
 

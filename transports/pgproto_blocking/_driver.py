@@ -25,6 +25,7 @@ from typing import TypeAlias, TypeVar
 from pgproto import _effects as effects
 from pgproto._connecting import cancel
 from pgproto._session import (
+    SEND_AT_ONCE,
     Callback,
     Goodbye,
     Lease,
@@ -63,7 +64,6 @@ class Driver:
         self._wire = Wire()
         self._at_wheel: int | None = None
         """The thread that waits for the socket, or is about to."""
-        self._cancel_wanted = False
         self._cut_off: str | None = None
         self._process = os.getpid()
 
@@ -86,7 +86,7 @@ class Driver:
         """Hand a request to the machine and see to it that its outcome comes."""
         machine = self._expect_machine()
         try:
-            self._ride(machine, request, None, partial(machine.submit, request, lease))
+            self._ride(machine, request, None, request, lease)
             while not request.done:
                 request.stirred = False
                 self._ride(machine, request, None)
@@ -135,16 +135,22 @@ class Driver:
     # Waiting.
 
     def _ride(
-        self, machine: RequestMachine, waitable: Waitable, until: float | None, submit: Action | None = None
+        self,
+        machine: RequestMachine,
+        waitable: Waitable,
+        until: float | None,
+        submit: Request[object] | None = None,
+        lease: Lease | None = None,
     ) -> None:
-        """Wait, at the wheel or as a passenger, until there is news."""
+        """Hand in what is to be submitted, and wait, at the wheel or as a passenger, until there is news."""
         seat: Seat | None = None
         try:
             while True:
-                with self._lock: seat = self._turn(machine, waitable, until, seat, submit)  # fmt: skip  # noqa: E701
+                with self._lock: seat = self._turn(machine, waitable, until, seat, submit, lease)  # fmt: skip  # noqa: E701
                 submit = None
                 if seat is None:
-                    self._run_errands(machine)
+                    if machine.has_more:
+                        self._run_errands(machine)
                     if waitable.stirred or waitable.done or (until is not None and until <= time.monotonic()):
                         return
                 elif seat[0] is None:
@@ -161,46 +167,50 @@ class Driver:
         waitable: Waitable,
         until: float | None,
         seat: Seat | None,
-        submit: Action | None,
+        submit: Request[object] | None,
+        lease: Lease | None,
     ) -> Seat | None:
         """Do what can be done without waiting; returns where to wait, or None if there is no need to."""
         try:
-            at_wheel = self._at_wheel == get_ident()
+            me = get_ident()
+            at_wheel = self._at_wheel == me
             if self._cut_off is not None:
                 machine.fail(ConnectionLost(self._cut_off))
             if seat is not None and seat[0] is not None:
                 self._passengers.remove(waitable, seat[0])
             if submit is not None:
-                submit()
+                machine.submit(submit, lease)
             self._exchange(machine, reading=at_wheel)
-            due = machine.next_deadline()
-            if due is not None and due <= time.monotonic():
-                # What has come counts before what is late: nobody may have looked for a while.
-                machine.tick()
-                self._exchange(machine)
-                due = machine.next_deadline()
-            if machine.failure is not None and not waitable.stirred:
-                give_outcome(machine, waitable)
-            if (
-                waitable.stirred
-                or waitable.done
-                or self._has_errands(machine)
-                or (until is not None and until <= time.monotonic())
-            ):
+            errands = False
+            if until is not None or machine.has_more:
+                until = self._see_to(machine, waitable, until)
+                errands = self._has_errands(machine) or (until is not None and until <= time.monotonic())
+            if waitable.stirred or waitable.done or errands:
                 if at_wheel:
                     self._at_wheel = None
-                self._hand_over()
+                if self._passengers.waiting:
+                    self._hand_over()
                 return None
-            if until is None or (due is not None and due < until):
-                until = due
             if self._at_wheel is None:
-                self._at_wheel = get_ident()
+                self._at_wheel = me
             elif not at_wheel:
                 return self._passengers.add(waitable), until
             return None, until
         except BaseException:
             self._break_off(machine)
             raise
+
+    def _see_to(self, machine: RequestMachine, waitable: Waitable, until: float | None) -> float | None:
+        """Do what is wanted less often; returns until when to wait then."""
+        due = machine.next_deadline()
+        if due is not None and due <= time.monotonic():
+            # What has come counts before what is late: nobody may have looked for a while.
+            machine.tick()
+            self._exchange(machine)
+            due = machine.next_deadline()
+        if machine.failure is not None and not waitable.stirred:
+            give_outcome(machine, waitable)
+        return due if until is None or (due is not None and due < until) else until
 
     def _get_up(self, machine: RequestMachine, waitable: Waitable, seat: Seat | None) -> None:
         """This thread waits no more, and did not come to its turn."""
@@ -213,7 +223,7 @@ class Driver:
 
     def _hand_over(self) -> None:
         """Let the next passenger take the wheel."""
-        if self._passengers and self._at_wheel is None:
+        if self._passengers.waiting and self._at_wheel is None:
             self._passengers.wake_one()
 
     # Under the lock. It is taken on one line with what is done then: those who trace lines, and may raise at
@@ -241,7 +251,7 @@ class Driver:
     def _break_off(self, machine: RequestMachine) -> None:
         if self._at_wheel == get_ident():
             self._at_wheel = None
-        break_off(machine, self._passengers.waitables)
+        break_off(machine, self._passengers.waiting)
         self._passengers.wake_all()
         self._end_wire()
 
@@ -265,7 +275,9 @@ class Driver:
                 and (data := wire.read_some()) is not None
             ):
                 machine.receive_data(data)
-            if not reading or wire.outgoing or machine.wants_to_send:
+            if wire.outgoing:
+                wire.write_some()
+            if not wire.outgoing:
                 self._write(machine)
         except OSError as error:
             self._hear_out(machine)
@@ -273,22 +285,18 @@ class Driver:
         if machine.failure is not None and wire.is_open:
             logger.info("session %s: ended: %s", machine.process_id, machine.failure)
             self._end_wire()
-        wire.watch(reading_paused=machine.reading_paused)
-        for stirred in machine.take_stirred():
-            if self._passengers:
+        if wire.outgoing or machine.reading_paused or not wire.is_calm:
+            wire.watch(reading_paused=machine.reading_paused)
+        if machine.news:
+            for stirred in machine.take_stirred():
                 self._passengers.wake(stirred)
-        if machine.take_cancel():
-            self._cancel_wanted = True
 
     def _write(self, machine: RequestMachine) -> None:
         wire = self._wire
-        while wire.is_open:
-            if not wire.outgoing:
-                wire.outgoing = machine.data_to_send()
-            if not wire.outgoing:
-                return
+        while wire.is_open and (data := machine.data_to_send()):
+            wire.outgoing = data
             wire.write_some()
-            if wire.outgoing or not machine.wants_to_send:
+            if wire.outgoing or len(data) < SEND_AT_ONCE:
                 return
 
     def _hear_out(self, machine: RequestMachine) -> None:
@@ -307,7 +315,7 @@ class Driver:
     # What must not be done under the lock.
 
     def _has_errands(self, machine: RequestMachine) -> bool:
-        return self._cancel_wanted or bool(machine.reports.callbacks or machine.remarks)
+        return bool(machine.wants_cancel or machine.reports.callbacks or machine.remarks)
 
     def _run_errands(self, machine: RequestMachine) -> None:
         while self._has_errands(machine):
@@ -325,9 +333,8 @@ class Driver:
                 logger.warning("session %s: %s", machine.process_id, remark)
 
     def _take_errands(self, machine: RequestMachine) -> tuple[bool, list[Callback], list[str]]:
-        cancel_wanted, self._cancel_wanted = self._cancel_wanted, False
         remarks, machine.remarks = machine.remarks, []
-        return cancel_wanted, machine.take_callbacks(), remarks
+        return machine.take_cancel(), machine.take_callbacks(), remarks
 
     def _carry_cancel(self, machine: RequestMachine) -> None:
         try:

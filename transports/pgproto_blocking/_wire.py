@@ -47,6 +47,8 @@ class Wire:
         # What TLS wants before it can go on: to write in the midst of reading, or the other way round.
         self._read_wants_write = False
         self._write_wants_read = False
+        self.is_calm = True
+        """Whether all that the selector has to look for is bytes to read, and it does."""
 
     @property
     def is_open(self) -> bool:
@@ -160,9 +162,10 @@ class Wire:
                 sent = opened.send(data)
                 self.outgoing = b"" if sent == len(data) else memoryview(data)[sent:]
         except (BlockingIOError, ssl.SSLWantWriteError):
-            return
+            self.is_calm = False
         except ssl.SSLWantReadError:
             self._write_wants_read = True
+            self.is_calm = False
 
     def read_some(self, limit: int | None = None) -> bytes | None:
         """What has arrived, at most ``limit`` bytes; ``b""`` at the end, None if there is nothing yet."""
@@ -174,6 +177,7 @@ class Wire:
             return None
         except ssl.SSLWantWriteError:
             self._read_wants_write = True
+            self.is_calm = False
             return None
         except ssl.SSLError as error:
             # An end without close_notify is an end like any other; the protocol has its own goodbye.
@@ -191,6 +195,7 @@ class Wire:
         wanted = 0 if reading_paused and not self._write_wants_read else _READ
         if self._read_wants_write or (self.outgoing and not self._write_wants_read):
             wanted |= _WRITE
+        self.is_calm = wanted == _READ and not self._write_wants_read
         if wanted == self._watched:
             return
         watched, selector, opened = self._watched, self._selector, self._socket
