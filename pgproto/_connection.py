@@ -184,7 +184,12 @@ class Connection(Conversation):
         elif self._end_of_file:
             raise LocalProtocolError("bytes were received after the end of the stream was reported")
         else:
-            self._incoming.feed(data if type(data) is bytes else bytes(data))
+            incoming = self._incoming
+            if type(data) is bytes and incoming.position == incoming.end and not incoming.held:
+                # As `feed` does: mostly, all that came before has been read.
+                incoming.data, incoming.position, incoming.end = data, 0, len(data)
+            else:
+                incoming.feed(bytes(data))
 
     def next_event(self) -> Message | NeedData:
         """The next message of the peer, or `NEED_DATA`.

@@ -56,7 +56,15 @@ class ClientConnection(Connection):
             return None
         taken = position
         if end - position >= _SHORTEST_ROW and data[position] == _DATA_ROW:
-            taken = self._take_rows(sink, data, position, end)
+            longest = self._max_message_size
+            try:
+                # A row over the limit does not fit in here, so it becomes the first of what is left: refused.
+                taken = sink(data, position, end if end - position <= longest else position + 1 + longest)
+                if not position <= taken <= end:
+                    raise RemoteProtocolError("DataRow could not be taken")
+            except RemoteProtocolError as error:
+                self._fail(str(error))
+                raise
         ending = None
         if end - taken >= SHORTEST_ENDING and data[taken] == _COMPLETE:
             # The last byte of a tag's length is all of it, or `ending_of` will see that it is not.
@@ -79,19 +87,6 @@ class ClientConnection(Connection):
         self._step = queue.popleft() if queue else _DONE
         self._columns = self.row_sink = None
         return ending
-
-    def _take_rows(self, sink: RowSink, data: bytes, position: int, end: int) -> int:
-        """Give ``sink`` the rows at ``position``, as far as they are whole; returns where they end."""
-        longest = self._max_message_size
-        try:
-            # A row over the limit does not fit in here, so it becomes the first of what is left: refused.
-            taken = sink(data, position, end if end - position <= longest else position + 1 + longest)
-            if not position <= taken <= end:
-                raise RemoteProtocolError("DataRow could not be taken")
-        except RemoteProtocolError as error:
-            self._fail(str(error))
-            raise
-        return taken
 
     def take_copy_data(self, reader: CopyDataReader) -> bytes:
         """What a COPY TO STDOUT goes on with: the data of all messages that are whole."""

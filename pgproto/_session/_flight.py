@@ -7,12 +7,12 @@ went over the wire, until its ReadyForQuery has come.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from pgproto._session._fence import CancelFence
 from pgproto._session._outbox import Outbox
 from pgproto._session._reports import Reports
-from pgproto._session._request import Request
+from pgproto._session._request import Request, Waitable
 from pgproto._session._timers import Timers
 from pgproto._session._waiting import WaitingRoom
 from pgproto._short_way import ClientConnection
@@ -31,6 +31,9 @@ class Flight(Outbox):
         self.status = connection.transaction_status
         self.failure: BaseException | None = None
         """Why the session has ended; None while it lives."""
+        self.has_more = False
+        """Whether the transport may have more to do than to write and to wake: callbacks, remarks, a cancel
+        request, a deadline, the end. `RequestMachine.next_deadline` finds out whether it still has."""
         self.reading_paused = False
         """Whether somebody must take what has come before the transport may read more."""
         self._waiting = WaitingRoom()
@@ -47,6 +50,11 @@ class Flight(Outbox):
         """How many requests have been written and are not over."""
         return len(self._flight)
 
+    def call_at(self, when: float, owner: Waitable | None, action: Callable[[], None]) -> None:
+        """Have `RequestMachine.tick` do this at that time, unless ``owner`` is done by then."""
+        self.has_more = True
+        self.timers.at(when, owner, action)
+
     def connection_lost(self, cause: BaseException | None) -> None:
         """The transport's connection has ended; without a cause, because this side closed it."""
         if cause is None:
@@ -58,6 +66,7 @@ class Flight(Outbox):
 
     def fail(self, reason: BaseException) -> None:
         """The connection is of no more use: every request gets its outcome, in one pass."""
+        self.has_more = True
         if self.failure is None:
             self.failure = reason
         cause = self.failure

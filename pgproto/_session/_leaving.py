@@ -81,8 +81,9 @@ class Leaving(Flight, ABC):
         followers on the wire is left to end by itself.
         """
         if self._can_cancel and not self._fence.is_up and self._is_alone(request):
+            self.has_more = True
             self._fence.raise_for(request)
-            self.timers.at(self.clock() + self.cancel_timeout, None, partial(self._cancel_overdue, request))
+            self.call_at(self.clock() + self.cancel_timeout, None, partial(self._cancel_overdue, request))
 
     def cancel_current(self) -> None:
         """Ask the server to cancel what it is doing for this session."""
@@ -106,7 +107,7 @@ class Leaving(Flight, ABC):
             self._let_go(head)
         if head is not self._overlong and self._must_end(head):
             self._overlong = head
-            self.timers.at(self.clock() + self.cancel_timeout, None, partial(self._overdue, head))
+            self.call_at(self.clock() + self.cancel_timeout, None, partial(self._overdue, head))
 
     def _must_end(self, head: Request[object]) -> bool:
         """Whether this one, which is not being cancelled, has to end soon all the same."""

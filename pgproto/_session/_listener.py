@@ -74,7 +74,7 @@ class Listener:
         due = None if timeout is None else machine.clock() + timeout
         self._patience = Waitable()
         if due is not None:
-            machine.timers.at(due, self._patience, partial(self._run_out, self._patience))
+            machine.call_at(due, self._patience, partial(self._run_out, self._patience))
         return True
 
     def _run_out(self, patience: Waitable) -> None:

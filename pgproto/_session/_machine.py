@@ -121,7 +121,7 @@ class RequestMachine(Leaving):
             self.traces.changed = True
         timeout = self.command_timeout if request.timeout is None else request.timeout
         if timeout is not None:
-            self.timers.at(self.clock() + timeout, request, partial(self._time_out, request))
+            self.call_at(self.clock() + timeout, request, partial(self._time_out, request))
         if lease is None:
             lease = lease_of_context(self) if leases_of_context() else None
             if lease is None and request.opens_lease:
@@ -135,7 +135,7 @@ class RequestMachine(Leaving):
         waiting = self._waiting
         (waiting.everybody if lease is None else lease.queue).append(request)
         if waiting.lease is not None and waiting.has_to_wait(request):
-            self.timers.at(self.clock() + PATIENCE, request, partial(self._remark, request))
+            self.call_at(self.clock() + PATIENCE, request, partial(self._remark, request))
 
     def open_lease(self, purpose: str, *, until_idle: bool = False) -> Lease:
         """Ask for a lease for the caller's context; it is granted when everything before it is written."""
@@ -206,21 +206,11 @@ class RequestMachine(Leaving):
         elif kind in _UNASKED:
             for listener in self.reports.receive(event):
                 self.stir(listener)
+            self.has_more = True
         elif isinstance(event, m.ErrorResponse):
             self._error(event)
         else:
             self._flight[0].hear(self, event)
-
-    @property
-    def has_more(self) -> bool:
-        """Whether the transport has more to do than to write and to wake: see what is left of its calls."""
-        return bool(
-            self.reports.callbacks
-            or self.remarks
-            or self._fence.wanted
-            or self.timers.heap
-            or self.failure is not None
-        )
 
     def take_callbacks(self) -> list[Callback]:
         """Handlers to call, each with its argument; what they raise is theirs."""
@@ -229,7 +219,15 @@ class RequestMachine(Leaving):
 
     def next_deadline(self) -> float | None:
         """When `tick` is to be called next, by the machine's clock; None if there is nothing to wait for."""
-        return self.timers.next()
+        due = self.timers.next()
+        self.has_more = bool(
+            due is not None
+            or self.reports.callbacks
+            or self.remarks
+            or self._fence.wanted
+            or self.failure is not None
+        )
+        return due
 
     def tick(self) -> None:
         """Do what is due."""
@@ -275,6 +273,7 @@ class RequestMachine(Leaving):
 
     def _remark(self, request: Request[object]) -> None:
         if self._waiting.has_to_wait(request):
+            self.has_more = True
             self.remarks.append(f"a request has been waiting {PATIENCE:.0f} s behind {self._waiting.lease}")
 
     def _say_goodbye(self, request: Request[object]) -> None:

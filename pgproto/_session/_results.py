@@ -54,7 +54,7 @@ class Rows:
     def use(self, statement: Statement) -> None:
         """Expect rows of this statement."""
         self.names = statement.names
-        self._decode = statement.decoder(self._factory)
+        self._decode = statement.decoders.get(self._factory.key) or statement.decoder(self._factory)
 
     def sink(self, machine: RequestMachine, owner: IntroducingRequest[object]) -> RowSink:
         """What takes the rows from the connection, for a request of this machine."""

@@ -43,7 +43,7 @@ class Retries:
         self._left -= 1
         pause, wake_up = Waitable(), self._machine.stir
         # Anything up to the whole of it, so that those who collided do not meet again.
-        self._machine.timers.at(
+        self._machine.call_at(
             self._machine.clock() + self._pause * self._chance(), pause, lambda: wake_up(pause)
         )
         self._pause = min(2 * self._pause, _LONGEST_PAUSE)

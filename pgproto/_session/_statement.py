@@ -57,7 +57,6 @@ class Statement:
     """
 
     __slots__ = (
-        "_decoders",
         "_encoders",
         "_head",
         "_pack",
@@ -67,6 +66,7 @@ class Statement:
         "_uses",
         "codecs",
         "columns",
+        "decoders",
         "generation",
         "keyword",
         "name",
@@ -109,7 +109,8 @@ class Statement:
         self._pack: Pack | None = None
         self._packer: Packer | None = None
         self._uses = 0
-        self._decoders: dict[str, Decoder] = {}
+        self.decoders: dict[str, Decoder] = {}
+        """Those that `decoder` has made, by the factory's key."""
 
     def has_codecs_of(self, other: Statement) -> bool:
         """Whether its values are encoded and decoded as the other's are."""
@@ -190,9 +191,9 @@ class Statement:
 
     def decoder(self, factory: RowFactory) -> Decoder:
         """What turns this statement's rows into objects, compiled once for each way to make them."""
-        decoder = self._decoders.get(factory.key)
+        decoder = self.decoders.get(factory.key)
         if decoder is None:
-            decoder = self._decoders[factory.key] = compile_decoder(self.codecs, factory.make(self.names))
+            decoder = self.decoders[factory.key] = compile_decoder(self.codecs, factory.make(self.names))
         return decoder
 
 

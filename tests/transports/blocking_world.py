@@ -12,6 +12,7 @@ import selectors
 import socket
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, TypeVar, cast
 from unittest import mock
@@ -45,12 +46,11 @@ class BlockingWorld(World):
     @contextmanager
     def _in_force(self) -> Generator[None, None, None]:
         clock = SimpleNamespace(monotonic=self.now, perf_counter=self.now, time=self.now)
-        selecting = SimpleNamespace(**vars(selectors) | {"DefaultSelector": lambda: _Selector(self)})
         with (
             mock.patch.object(_driver, "time", clock),
             mock.patch.object(_flow, "time", clock),
             mock.patch.object(_wire, "time", clock),
-            mock.patch.object(_wire, "selectors", selecting),
+            mock.patch.object(_wire, "new_selector", partial(_Selector, self)),
             mock.patch.object(_driver.Driver, "clock", staticmethod(self.now)),
         ):
             yield

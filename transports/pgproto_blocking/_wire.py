@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import selectors
 import socket
 import ssl
 import threading
@@ -16,13 +15,12 @@ from typing import Any, Final, TypeVar, cast
 
 from pgproto import _effects as effects
 from pgproto.errors import ConfigError, RemoteProtocolError
+from pgproto_blocking._selector import READ, WRITE, Selector, new_selector
 
 __all__ = ["Wire"]
 
 T = TypeVar("T")
 
-_READ: Final = selectors.EVENT_READ
-_WRITE: Final = selectors.EVENT_WRITE
 _LITTLE: Final = 16 * 1024
 _MUCH: Final = 256 * 1024
 _LONGEST_WAIT: Final = 24 * 3600.0
@@ -34,8 +32,8 @@ class Wire:
 
     def __init__(self) -> None:
         self._socket: socket.socket | None = None
-        self._selector: selectors.BaseSelector | None = None
-        self._watched = _READ
+        self._selector: Selector | None = None
+        self._watched = READ
         self._room = _LITTLE
         """How many bytes are read at a time: few, unless so many came the last time."""
         self.outgoing: bytes | memoryview = b""
@@ -125,9 +123,9 @@ class Wire:
             self._selector.close()
         self._selector = None
         if watched is not None:
-            self._selector = selectors.DefaultSelector()
-            self._selector.register(watched, _READ)
-            self._watched = _READ
+            self._selector = new_selector()
+            self._selector.register(watched, READ)
+            self._watched = READ
 
     def expect(self) -> socket.socket:
         if self._socket is None:
@@ -155,12 +153,12 @@ class Wire:
 
     def write_some(self) -> None:
         """Write what the socket takes of what is to be written."""
-        opened = self.expect()
+        opened, data = self._socket or self.expect(), self.outgoing
         self._write_wants_read = False
         try:
-            while data := self.outgoing:
-                sent = opened.send(data)
-                self.outgoing = b"" if sent == len(data) else memoryview(data)[sent:]
+            while (sent := opened.send(data)) < len(data):
+                self.outgoing = data = memoryview(data)[sent:]
+            self.outgoing = b""
         except (BlockingIOError, ssl.SSLWantWriteError):
             self.is_calm = False
         except ssl.SSLWantReadError:
@@ -172,7 +170,7 @@ class Wire:
         self._read_wants_write = False
         room = self._room if limit is None else limit
         try:
-            data = self.expect().recv(room)
+            data = (self._socket or self.expect()).recv(room)
         except (BlockingIOError, ssl.SSLWantReadError):
             return None
         except ssl.SSLWantWriteError:
@@ -192,10 +190,10 @@ class Wire:
 
         When reading is paused, nobody wants what comes, so that there is no use in waiting for it.
         """
-        wanted = 0 if reading_paused and not self._write_wants_read else _READ
+        wanted = 0 if reading_paused and not self._write_wants_read else READ
         if self._read_wants_write or (self.outgoing and not self._write_wants_read):
-            wanted |= _WRITE
-        self.is_calm = wanted == _READ and not self._write_wants_read
+            wanted |= WRITE
+        self.is_calm = wanted == READ and not self._write_wants_read
         if wanted == self._watched:
             return
         watched, selector, opened = self._watched, self._selector, self._socket
@@ -211,9 +209,10 @@ class Wire:
 
     def wait(self, timeout: float | None) -> None:
         """Wait until the socket can do what is wanted of it, for at most ``timeout`` seconds."""
-        selector = self._selector
-        if selector is not None:
-            selector.select(None if timeout is None else min(timeout, _LONGEST_WAIT))
+        if timeout is not None and timeout > _LONGEST_WAIT:
+            timeout = _LONGEST_WAIT
+        if self._selector is not None:
+            self._selector.select(timeout)
 
     def shut_down(self) -> None:
         """End the connection, so that a thread that waits for it wakes up and closes it."""
