@@ -21,7 +21,7 @@ from pgproto._session._introduction import (
     renewed,
 )
 from pgproto._session._machine import FLUSH, SYNC, RequestMachine
-from pgproto._session._request import COPYING, Request
+from pgproto._session._request import COPYING
 from pgproto._session._results import Rows
 from pgproto._session._sql import ENDING, check_kept, check_sql, first_keyword
 from pgproto._session._statement import PreparedStatement, Statement, check_arguments
@@ -84,8 +84,8 @@ class Query(IntroducingRequest[R_co]):
         timeout: float | None = None,
         prepared: PreparedStatement | None = None,
     ) -> None:
-        # As the class above does, with fewer calls.
-        Request.__init__(self, sql, timeout)
+        # As the class in between does, with one call less.
+        super(IntroducingRequest, self).__init__(sql, timeout)
         self._introducing = None
         known = machine.statements.find(sql) if prepared is None else prepared.statement
         keyword = first_keyword(sql) if known is None else known.keyword

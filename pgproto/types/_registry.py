@@ -73,7 +73,7 @@ class TypeRegistry:
 
     def __init__(self, *, overflow: Overflow = "wrap") -> None:
         self._overflow: Overflow = overflow
-        self.generation = next(_GENERATIONS)
+        self.generation: int = next(_GENERATIONS)
         """Grows with each change: a row decoder that was made from codecs of an earlier one is outdated.
 
         No two registries have the same, so a session that goes from one to another cannot mix them up.

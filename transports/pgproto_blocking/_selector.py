@@ -19,19 +19,19 @@ WRITE: Final = selectors.EVENT_WRITE
 class Selector(Protocol):
     """What is used of `selectors.BaseSelector`."""
 
-    def register(self, fileobj: FileDescriptorLike, events: int) -> object:
+    def register(self, fileobj: FileDescriptorLike, events: int, /) -> object:
         """Watch it."""
         ...
 
-    def modify(self, fileobj: FileDescriptorLike, events: int) -> object:
+    def modify(self, fileobj: FileDescriptorLike, events: int, /) -> object:
         """Watch it for these events instead."""
         ...
 
-    def unregister(self, fileobj: FileDescriptorLike) -> object:
+    def unregister(self, fileobj: FileDescriptorLike, /) -> object:
         """Watch it no more."""
         ...
 
-    def select(self, timeout: float | None) -> object:
+    def select(self, timeout: float | None, /) -> object:
         """Wait for an event, for so many seconds at the most."""
         ...
 
