@@ -81,7 +81,7 @@ def in_flight(session: Session) -> int:
 
 
 async def batch(session: Session) -> None:
-    sets = [(number,) for number in range(1000)]
+    sets = [(number,) for number in range(10_000)]
     await session.executemany(
         "insert into t select $1 from (select pg_sleep(0.01)) as pause", sets, timeout=TIMEOUT
     )
