@@ -292,7 +292,13 @@ class RequestMachine(Leaving):
             self.forget_writer(request)
         if self._fence.is_up:
             self._fence.over(request)
-        if request.ready(self, status):
+        try:
+            over = request.ready(self, status)
+        except RemoteProtocolError:
+            # It hears of the session's end with all the others.
+            flight.appendleft(request)
+            raise
+        if over:
             self._finish(request)
         else:
             request.first_byte = request.execute_end = -1

@@ -174,11 +174,10 @@ class Command(Request[CommandTag]):
 class Commit(Command):
     """COMMIT, which has succeeded only if the server says so, and is outside a transaction then."""
 
-    __slots__ = ("_status",)
+    __slots__ = ()
 
     def __init__(self, timeout: float | None = None) -> None:
         super().__init__("COMMIT", essential=True, timeout=timeout)
-        self._status = ""
 
     def receive(self, machine: RequestMachine, message: m.Message) -> None:
         super().receive(machine, message)
@@ -186,7 +185,8 @@ class Commit(Command):
             raise RemoteProtocolError(f"the server answered COMMIT with {self.tag!r}")
 
     def ready(self, machine: RequestMachine, status: str) -> bool:
-        self._status = status
+        if self.error is None and not (self.tag and status == "I"):
+            raise RemoteProtocolError(f"the server answered COMMIT with {self.tag!r} and status {status!r}")
         return True
 
     def loss(self, reason: str, outcome: Outcome) -> Error:
@@ -202,10 +202,6 @@ class Commit(Command):
     def value(self) -> CommandTag:
         if (error := check_kept(self.sql, self.tag)) is not None:
             raise error
-        if self.tag != "COMMIT" or self._status != "I":
-            raise RemoteProtocolError(
-                f"the server answered COMMIT with {self.tag!r} and status {self._status!r}"
-            )
         return CommandTag(self.tag)
 
 

@@ -10,7 +10,15 @@ from typing import Any
 
 import pytest
 
-from pgproto import ConnectionLost, DataError, Error, QueryTimeout, RemoteProtocolError, TransactionRolledBack
+from pgproto import (
+    CommitUnknown,
+    ConnectionLost,
+    DataError,
+    Error,
+    QueryTimeout,
+    RemoteProtocolError,
+    TransactionRolledBack,
+)
 from pgproto import messages as m
 from pgproto.errors import ResultTooLarge
 from pgproto.messages import Message
@@ -223,3 +231,54 @@ async def test_a_commit_that_is_none(face: Face) -> None:
             with pytest.raises(TransactionRolledBack):
                 await transaction.__aexit__(None, None, None)
             assert server.lines[0].failure is None
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        (m.CommandComplete("SELECT 1"), m.ReadyForQuery("I")),
+        (m.CommandComplete("COMMIT 1"), m.ReadyForQuery("I")),
+        (m.CommandComplete("COMMIT"), m.ReadyForQuery("T")),
+        (m.CommandComplete("COMMIT"), m.ReadyForQuery("E")),
+        (m.CommandComplete("ROLLBACK"), m.ReadyForQuery("T")),
+        (m.EmptyQueryResponse(), m.ReadyForQuery("I")),
+    ],
+    ids=lambda answer: " ".join(map(repr, answer)),
+)
+async def test_a_commit_with_an_odd_answer(face: Face, answer: tuple[Message, ...]) -> None:
+    """Only the one tag, outside of a transaction, is success."""
+    begun = (m.CommandComplete("BEGIN"), m.ReadyForQuery("T"))
+    with LiarServer((*WELCOME,), begun, answer) as server:
+        async with session_with(face, server) as session:
+            with pytest.raises((RemoteProtocolError, CommitUnknown)) as caught:
+                async with session.transaction():
+                    pass
+            assert session.is_closed
+            await face.until(lambda: server.left)
+    assert "COMMIT" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "tag",
+    [
+        *(
+            "INSERT x",
+            "SELECT -1",
+            "SELECT 1_000",
+            "SELECT \u0663",
+            "SELECT 1 2 3",
+            "SELECT 5 ",
+            "select 1",
+            "7",
+        ),
+        "SELECT " + "9" * 5000,
+        "\x1b[2J",
+    ],
+)
+async def test_tags_that_tell_of_no_rows(face: Face, tag: str) -> None:
+    odd = (m.BindComplete(), SEVEN, m.CommandComplete(tag[:900]), m.ReadyForQuery("I"))
+    with LiarServer((*WELCOME,), *QUERY, NOTHING, NOTHING, odd) as server:
+        async with session_with(face, server) as session:
+            assert await session.fetchval("select $1", 1) == 7
+            got = await session.execute("select $1", 2)
+            assert (got.command, got.rows) == (tag[:900], None)
