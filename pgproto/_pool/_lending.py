@@ -199,10 +199,11 @@ class Lending(Gauges[S, W]):
         if not alone:
             # Others still have requests on the session: their outcomes are their own, but none may join if
             # it is not what it should be. A transaction that one of them opened would take in the others.
-            self._weigh_report(slot, report, now)
-            if report.status != "I":
-                slot.spoil(broken=True)
-            slot.changed = slot.changed or report.changed
+            if report is not CLEAN:
+                self._weigh_report(slot, report, now)
+                if report.status != "I":
+                    slot.spoil(broken=True)
+                slot.changed = slot.changed or report.changed
             if self._waiting or report is not CLEAN:
                 self._settle(now)
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Sequence
 from typing import Final, TypeAlias
 
@@ -20,6 +21,7 @@ whole, or that is wrong. If the very first one is wrong, it raises and has appen
 `RemoteProtocolError` if the row is malformed, `DataError` if a value in it cannot be decoded (then
 `skip_rows` steps over it and the rest). So the outcome does not depend on how the bytes were cut."""
 
+_LENGTH: Final = struct.Struct("!i")
 _MAX_LENGTH: Final = 0x7FFF_FFFF
 _FIRST_COMPILATION: Final = 12
 """After so many rows a shape is worth compiling: it takes as long as decoding some fifty in the loop."""
@@ -42,10 +44,14 @@ def compile_decoder(codecs: Sequence[Codec], make: Make | None = None, longest: 
     """
     learner = _Learner(tuple(codecs), make, longest)
     # A message that is too long does not fit into a chunk that is short enough.
-    short = min(_SHORT, longest)
+    short, length_at = min(_SHORT, longest), _LENGTH.unpack_from
 
     def decode(rows: list[object], data: bytes, start: int, end: int) -> int:
-        if end - start <= short:
+        # Behind a single row comes something else, such as the answers to others' requests.
+        if end - start <= short or (
+            end > (following := start + 1 + length_at(data, start + 1)[0]) > start
+            and data[following] != DATA_ROW
+        ):
             position = learner.run(rows, data, start, end)
         else:
             position = learner.run_many(rows, data, start, end) if end - start <= longest else start
