@@ -37,18 +37,19 @@ class Flight(Outbox):
         self.reading_paused = False
         """Whether somebody must take what has come before the transport may read more."""
         self._waiting = WaitingRoom()
-        self._flight: deque[Request[object]] = deque()
+        self.flight: deque[Request[object]] = deque()
+        """What has been written and is not over, in its order on the wire."""
         self._fence = CancelFence()
 
     @property
     def is_idle(self) -> bool:
         """Whether nothing is in flight, nothing waits, and nobody has a lease."""
-        return not (self._flight or self._waiting or self._fence.is_up) and self._waiting.lease is None
+        return not (self.flight or self._waiting or self._fence.is_up) and self._waiting.lease is None
 
     @property
     def in_flight(self) -> int:
         """How many requests have been written and are not over."""
-        return len(self._flight)
+        return len(self.flight)
 
     def call_at(self, when: float, owner: Waitable | None, action: Callable[[], None]) -> None:
         """Have `RequestMachine.tick` do this at that time, unless ``owner`` is done by then."""
@@ -70,11 +71,11 @@ class Flight(Outbox):
         if self.failure is None:
             self.failure = reason
         cause = self.failure
-        first = self._flight[0] if self._flight else None
+        first = self.flight[0] if self.flight else None
         lease = self._waiting.lease
         in_transaction = lease is not None and lease.in_transaction
-        pending = [*self._flight, *self._waiting.leave()]
-        self._flight.clear()
+        pending = [*self.flight, *self._waiting.leave()]
+        self.flight.clear()
         self.drop_out()
         self._fence.drop()
         self.reading_paused = False

@@ -87,20 +87,20 @@ class Leaving(Flight, ABC):
 
     def cancel_current(self) -> None:
         """Ask the server to cancel what it is doing for this session."""
-        if self._flight:
-            self.cancel(self._flight[0])
+        if self.flight:
+            self.cancel(self.flight[0])
 
     # Inside.
 
     def _is_alone(self, request: Request[object]) -> bool:
-        flight = iter(self._flight)
+        flight = iter(self.flight)
         return next(flight, None) is request and all(
             follower.abandoned and not follower.essential for follower in flight
         )
 
     def _see_to_head(self) -> None:
         """The request at the head has come there, or somebody has gone: see whether it can be cut short."""
-        head = self._flight[0] if self._flight else None
+        head = self.flight[0] if self.flight else None
         if head is None or not head.abandoned:
             return
         if not head.essential:
@@ -111,7 +111,7 @@ class Leaving(Flight, ABC):
 
     def _must_end(self, head: Request[object]) -> bool:
         """Whether this one, which is not being cancelled, has to end soon all the same."""
-        return head.essential or (not self._fence.is_up and all(each.abandoned for each in self._flight))
+        return head.essential or (not self._fence.is_up and all(each.abandoned for each in self.flight))
 
     def _cancel_overdue(self, target: Request[object]) -> None:
         if self._fence.is_up_for(target):
@@ -119,6 +119,6 @@ class Leaving(Flight, ABC):
 
     def _overdue(self, request: Request[object]) -> None:
         self._overlong = None
-        if self._flight and self._flight[0] is request and self._must_end(request):
+        if self.flight and self.flight[0] is request and self._must_end(request):
             what = request.sql or "a request"
             self.fail(ConnectionLost(f"{what} was given up, and not over within {self.cancel_timeout} s"))

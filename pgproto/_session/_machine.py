@@ -41,7 +41,7 @@ from pgproto.errors import (
 )
 from pgproto.types import TypeRegistry
 
-__all__ = ["FLUSH", "SEND_AT_ONCE", "SYNC", "RequestMachine"]
+__all__ = ["FLUSH", "SEND_AT_ONCE", "SYNC", "TELLING", "RequestMachine"]
 
 SEND_AT_ONCE: Final = 256 * 1024
 """When it has made so many bytes, `data_to_send` looks at the transport again; fewer are all there are."""
@@ -51,7 +51,8 @@ PATIENCE: Final = 1.0
 
 _TERMINATE: Final = m.Terminate()
 _FORGETTING: Final = frozenset({"DISCARD ALL", "DEALLOCATE ALL"})
-_TELLING: Final = _FORGETTING | CHANGING
+TELLING: Final = _FORGETTING | CHANGING
+"""The command tags that `RequestMachine.command_completed` wants to hear of."""
 _UNASKED: Final = frozenset({m.NoticeResponse, m.ParameterStatus, m.NotificationResponse})
 
 
@@ -143,7 +144,7 @@ class RequestMachine(Leaving):
 
     def data_to_send(self) -> bytes:
         """Start what may be started, and return the bytes to write; empty if there are none."""
-        waiting, flight = self._waiting, self._flight
+        waiting, flight = self._waiting, self.flight
         while (
             (waiting.served or waiting.lease is not None)
             and self._writer is None
@@ -165,7 +166,16 @@ class RequestMachine(Leaving):
                 self._finish(request)
             if self._written - self._given >= SEND_AT_ONCE:
                 break
-        return self.take_out() if self._out else b""
+        out = self._out
+        if not out or self._sealed:
+            return b""
+        data = out[0] if len(out) == 1 else b"".join(out)
+        out.clear()
+        # From here on it counts as given to the transport.
+        self._given = self._written
+        if self._thirsty is not None:
+            self.stir(self._thirsty)
+        return data
 
     def receive_data(self, data: bytes) -> None:
         """Take bytes from the server; ``b""`` says that it has closed the connection.
@@ -175,7 +185,7 @@ class RequestMachine(Leaving):
         """
         if self.failure is not None:
             return
-        connection, flight = self.connection, self._flight
+        connection, flight = self.connection, self.flight
         try:
             connection.receive_data(data)
             next_event = connection.next_event
@@ -210,7 +220,7 @@ class RequestMachine(Leaving):
         elif isinstance(event, m.ErrorResponse):
             self._error(event)
         else:
-            self._flight[0].hear(self, event)
+            self.flight[0].hear(self, event)
 
     def take_callbacks(self) -> list[Callback]:
         """Handlers to call, each with its argument; what they raise is theirs."""
@@ -238,7 +248,7 @@ class RequestMachine(Leaving):
         for request in self._waiting.clear_out():
             request.error = error
             self._finish(request)
-        for request in self._flight:
+        for request in self.flight:
             if not (request.done or request.abandoned or request.essential):
                 request.error = error
                 self.stir(request)
@@ -254,10 +264,9 @@ class RequestMachine(Leaving):
 
     def command_completed(self, tag: str) -> None:
         """A statement has done its work: one that drops prepared statements makes all of them unknown."""
-        if tag in _TELLING:
-            if tag in _FORGETTING:
-                self.statements.clear()
-            self.traces.see_tag(tag)
+        if tag in _FORGETTING:
+            self.statements.clear()
+        self.traces.see_tag(tag)
 
     # Inside.
 
@@ -286,7 +295,7 @@ class RequestMachine(Leaving):
     def _request_ready(self, status: str) -> None:
         """ReadyForQuery has come: the request at the head is over, or begins anew."""
         self.status = status
-        flight = self._flight
+        flight = self.flight
         request = flight.popleft()
         if request is self._writer:
             self.forget_writer(request)
@@ -314,10 +323,10 @@ class RequestMachine(Leaving):
                 "the transaction was ended by another statement before this one"
             )
             self._finish(outcast)
-        self._waiting.end_idle_lease(status, len(self._flight))
+        self._waiting.end_idle_lease(status, len(self.flight))
 
     def _error(self, event: m.ErrorResponse) -> None:
-        request = self._flight[0] if self._flight else None
+        request = self.flight[0] if self.flight else None
         query = request.sql or None if request is not None else None
         error = PostgresError.from_fields(event.fields, query=query)
         self.traces.see_error(error, self.reports.parameters)

@@ -109,18 +109,6 @@ class Outbox:
         self._out.append(data)
         self._written += len(data)
 
-    def take_out(self) -> bytes:
-        """What is to be written; from here on it counts as given to the transport."""
-        out = self._out
-        if not out or self._sealed:
-            return b""
-        data = out[0] if len(out) == 1 else b"".join(out)
-        out.clear()
-        self._given = self._written
-        if self._thirsty is not None:
-            self.stir(self._thirsty)
-        return data
-
     def seal(self) -> None:
         """From here on nothing more is given to the transport, which is about to close the connection.
 

@@ -20,7 +20,7 @@ from pgproto._session._introduction import (
     make_statement,
     renewed,
 )
-from pgproto._session._machine import FLUSH, SYNC, RequestMachine
+from pgproto._session._machine import FLUSH, SYNC, TELLING, RequestMachine
 from pgproto._session._request import COPYING
 from pgproto._session._results import Rows
 from pgproto._session._sql import ENDING, check_kept, check_sql, first_keyword
@@ -193,7 +193,8 @@ class Query(IntroducingRequest[R_co]):
 
     def completed(self, machine: RequestMachine, tag: str) -> None:
         self.rows.tag = tag
-        machine.command_completed(tag)
+        if tag in TELLING:
+            machine.command_completed(tag)
         if tag == "ROLLBACK" and self.error is None:
             self.error = check_kept(self.sql, tag)
 

@@ -117,9 +117,11 @@ class Driver(Flows):
 
     def start(self, request: Request[object], lease: Lease | None = None) -> None:
         """Hand a request to the machine."""
-        machine = self._expect_machine()
+        machine = self._machine
+        if machine is None or asyncio.get_running_loop() is not self._loop:
+            machine = self._expect_machine()
         machine.submit(request, lease)
-        if not machine.in_flight:
+        if not machine.flight:
             self._flush()
         elif not self._flush_planned:
             # Whatever else is submitted in this turn of the loop leaves with it in one write.

@@ -277,8 +277,8 @@ class Driver:
                 machine.receive_data(data)
             if wire.outgoing:
                 wire.write_some()
-            if not wire.outgoing:
-                self._write(machine)
+            if not wire.outgoing and (data := machine.data_to_send()):
+                self._write(machine, data)
         except OSError as error:
             self._hear_out(machine)
             machine.connection_lost(error)
@@ -291,13 +291,14 @@ class Driver:
             for stirred in machine.take_stirred():
                 self._passengers.wake(stirred)
 
-    def _write(self, machine: RequestMachine) -> None:
+    def _write(self, machine: RequestMachine, data: bytes) -> None:
         wire = self._wire
-        while wire.is_open and (data := machine.data_to_send()):
+        while data and wire.is_open:
             wire.outgoing = data
             wire.write_some()
             if wire.outgoing or len(data) < SEND_AT_ONCE:
                 return
+            data = machine.data_to_send()
 
     def _hear_out(self, machine: RequestMachine) -> None:
         """Writing has failed; what the server said before it hung up tells why."""
