@@ -13,7 +13,7 @@ from pgproto.testing import FakeServer, Peer, Statement
 from pgproto.types import TypeRegistry
 from tests.support.pair import drain
 
-__all__ = ["Joined", "echo", "outcome"]
+__all__ = ["Joined", "echo", "expect_announced", "outcome"]
 
 T = TypeVar("T")
 
@@ -38,6 +38,18 @@ def echo(sql: str) -> Statement | None:
             return Statement(["int8"], tag="INSERT 0 1")
         case _:
             return None
+
+
+def expect_announced(machine: RequestMachine) -> None:
+    """A transport looks for what is rare only where `has_more` says that there may be some."""
+    rare = {
+        "callbacks": machine.reports.callbacks,
+        "remarks": machine.remarks,
+        "cancel": machine.wants_cancel,
+        "deadlines": [owner for _, _, owner, _ in machine.timers.heap if owner is None or not owner.done],
+        "failure": machine.failure,
+    }
+    assert machine.has_more or not any(rare.values()), rare
 
 
 def _repeat(token: object) -> list[tuple[object]]:
@@ -92,6 +104,7 @@ class Joined:
 
     def flush(self) -> None:
         """The client writes what it has to say; the server does not hear it yet."""
+        expect_announced(self.machine)
         while data := self.machine.data_to_send():
             self._to_server += data
 
@@ -114,6 +127,7 @@ class Joined:
 
     def collect(self) -> None:
         """Take note of who has news."""
+        expect_announced(self.machine)
         self.stirred += self.machine.take_stirred()
 
     def settle(self) -> None:
