@@ -28,7 +28,7 @@ from pgproto.errors import (
 )
 from pgproto.types import TEXT, Codec
 
-__all__ = ["Command", "Commit", "Ping", "Result", "SimpleQuery"]
+__all__ = ["Bracket", "Command", "Commit", "Ping", "Result", "SimpleQuery"]
 
 
 _COMMIT_NOTHING: Final = frozenset({"BEGIN", "SAVEPOINT", "RELEASE", "ROLLBACK"})
@@ -169,6 +169,23 @@ class Command(Request[CommandTag]):
 
     def value(self) -> CommandTag:
         return CommandTag(self.tag)
+
+
+class Bracket(Command):
+    """A command that begins or ends a transaction, or a part of one, and so leaves this status."""
+
+    __slots__ = ("_status",)
+
+    def __init__(self, sql: str, status: str, *, essential: bool = False) -> None:
+        super().__init__(sql, essential=essential)
+        self._status = status
+
+    def ready(self, machine: RequestMachine, status: str) -> bool:
+        if self.error is None and status != self._status:
+            raise RemoteProtocolError(
+                f"the server answered {first_keyword(self.sql)} with {self.tag!r} and status {status!r}"
+            )
+        return True
 
 
 class Commit(Command):

@@ -10,7 +10,7 @@ from typing import Final
 from pgproto._session._lease import Lease, lease_of_context
 from pgproto._session._machine import RequestMachine
 from pgproto._session._request import Request
-from pgproto._session._simple import Command, Commit
+from pgproto._session._simple import Bracket, Commit
 from pgproto._session._sql import quote_ident
 from pgproto._session._tag import CommandTag
 from pgproto.errors import CommitUnknown, ConnectionLost, DataError, LocalProtocolError
@@ -50,14 +50,14 @@ class TransactionScope:
         self.lease = lease_of_context(self.machine)
         if self.lease is None:
             self.lease = self.machine.open_lease("transaction")
-            self._begin = Command("BEGIN" + self._options)
+            self._begin = Bracket("BEGIN" + self._options, "T")
         else:
             if self._options:
                 raise LocalProtocolError(
                     "a transaction inside another is a savepoint: it has no isolation, readonly or deferrable"
                 )
             self._savepoint = quote_ident(self.machine.new_savepoint_name())
-            self._begin = Command("SAVEPOINT " + self._savepoint)
+            self._begin = Bracket("SAVEPOINT " + self._savepoint, "T")
         return self._begin
 
     def open_lease(self) -> Lease:
@@ -88,7 +88,7 @@ class TransactionScope:
         """The command that keeps what was done; its result raises `TransactionRolledBack` if it did not."""
         lease = self.open_lease()
         if self._savepoint is not None:
-            return Command("RELEASE SAVEPOINT " + self._savepoint)
+            return Bracket("RELEASE SAVEPOINT " + self._savepoint, "T")
         self._end(lease)
         return Commit()
 
@@ -104,9 +104,9 @@ class TransactionScope:
         lease = self.open_lease()
         self._end(lease)
         if self._savepoint is None:
-            return Command("ROLLBACK", essential=True)
+            return Bracket("ROLLBACK", "I", essential=True)
         undo = f"ROLLBACK TO SAVEPOINT {self._savepoint}; RELEASE SAVEPOINT {self._savepoint}"
-        return Command(undo, essential=True)
+        return Bracket(undo, "T", essential=True)
 
     def released(self) -> None:
         """The savepoint is gone, because `commit` has succeeded."""

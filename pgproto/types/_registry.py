@@ -105,7 +105,7 @@ class TypeRegistry:
     def find(self, name: str) -> Codec | None:
         """The codec of a known type by its name in `pg_type`, such as "int4", or "schema.name"; None if
         unknown."""
-        oid = _BUILTIN_NAMES.get(SQL_NAMES.get(name, name.removeprefix("pg_catalog.")))
+        oid = _BUILTIN_NAMES.get(name.removeprefix("pg_catalog."))
         if oid is None:
             for known in list(self._known.values()):
                 if known is not None and name in (known.name, known.qualified_name):
@@ -155,16 +155,18 @@ class TypeRegistry:
                 self._custom_to_come[type] = (*self._custom_to_come.get(type, ()), functions)
             self.register(functions.applied_to(self.codec(type)))
             return
-        known = self.find(type)
-        self._custom_by_name[type] = functions
+        name = SQL_NAMES.get(type, type)
+        known = self.find(name)
+        self._custom_by_name[name] = functions
         if known is not None:
             self.register(functions.applied_to(known))
 
     def reset_codec(self, type: str | int) -> None:
         """Takes back what was registered for a type, given its OID or the name that was used for it."""
         if isinstance(type, str):
-            self._custom_by_name.pop(type, None)
-            known = self.find(type)
+            name = SQL_NAMES.get(type, type)
+            self._custom_by_name.pop(name, None)
+            known = self.find(name)
             oid = None if known is None else known.oid
         else:
             oid = type

@@ -6,7 +6,7 @@ import logging
 import tracemalloc
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -256,6 +256,29 @@ async def test_a_commit_with_an_odd_answer(face: Face, answer: tuple[Message, ..
             assert session.is_closed
             await face.until(lambda: server.left)
     assert "COMMIT" in str(caught.value)
+
+
+@pytest.mark.parametrize("status", ["I", "E"])
+async def test_a_beginning_that_is_none(face: Face, status: Literal["I", "E"]) -> None:
+    """Nothing is done in a transaction that the server says is not there."""
+    with LiarServer((*WELCOME,), (m.CommandComplete("BEGIN"), m.ReadyForQuery(status))) as server:
+        async with session_with(face, server) as session:
+            with pytest.raises(RemoteProtocolError, match=f"BEGIN with 'BEGIN' and status '{status}'"):
+                async with session.transaction():
+                    pytest.fail("it went on")
+            assert session.is_closed
+            await face.until(lambda: server.left)
+
+
+async def test_a_rollback_that_is_none(face: Face) -> None:
+    begun = (m.CommandComplete("BEGIN"), m.ReadyForQuery("T"))
+    with LiarServer((*WELCOME,), begun, (m.CommandComplete("ROLLBACK"), m.ReadyForQuery("T"))) as server:
+        async with session_with(face, server) as session:
+            with pytest.raises(KeyError):
+                async with session.transaction():
+                    raise KeyError
+            await face.until(lambda: session.is_closed)
+            await face.until(lambda: server.left)
 
 
 @pytest.mark.parametrize(
