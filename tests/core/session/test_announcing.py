@@ -51,15 +51,19 @@ def the_end(joined: Joined) -> None:
     assert joined.machine.failure is not None
 
 
+def is_announced(joined: Joined) -> bool:
+    return joined.machine.has_more
+
+
 @pytest.mark.parametrize("source", [a_callback, a_remark, a_cancel_request, a_deadline, the_end])
 def test_it_is_announced(source: Callable[[Joined], None]) -> None:
     joined = Joined(FakeServer(slow)())
-    assert not joined.machine.has_more
+    assert not is_announced(joined)
     source(joined)
-    assert joined.machine.has_more
+    assert is_announced(joined)
     # Whoever asks for the next deadline does not thereby lose sight of the rest.
     joined.machine.next_deadline()
-    assert joined.machine.has_more
+    assert is_announced(joined)
     expect_announced(joined.machine)
 
 
@@ -68,13 +72,13 @@ def test_it_is_taken_back() -> None:
     a_callback(joined)
     joined.machine.take_callbacks()
     joined.machine.next_deadline()
-    assert not joined.machine.has_more
+    assert not is_announced(joined)
     request = joined.submit(joined.core.fetchval("slow", (), 0, 70.0))
     joined.settle()
     joined.pass_time(61.0)
     assert request.result() == 1
     assert joined.machine.next_deadline() is None
-    assert not joined.machine.has_more
+    assert not is_announced(joined)
 
 
 def test_the_check_itself_notices() -> None:
