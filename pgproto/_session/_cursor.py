@@ -9,19 +9,26 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from pgproto import messages as m
-from pgproto._session._introduction import IntroducingRequest, bound, known_statement
+from pgproto._session._introduction import (
+    IntroducingRequest,
+    bound,
+    is_outdated,
+    known_statement,
+    make_statement,
+    reshaped,
+)
 from pgproto._session._machine import SYNC, RequestMachine
 from pgproto._session._request import SUSPENDING, Request
 from pgproto._session._results import Rows
 from pgproto._session._statement import Statement, check_arguments
 from pgproto._state import Step
-from pgproto.errors import DataError, RemoteProtocolError
+from pgproto.errors import DataError, PostgresError, RemoteProtocolError
 
 __all__ = ["Cursor"]
 
 _OPEN: Final = (Step.BIND, Step.EXECUTE, Step.SYNC)
 _FETCH: Final = (Step.DESCRIBE_PORTAL, Step.EXECUTE, Step.SYNC)
-_OPEN_UNNAMED: Final = (Step.PARSE, Step.BIND, Step.EXECUTE, Step.SYNC)
+_OPEN_UNNAMED: Final = (Step.PARSE, Step.BIND, Step.DESCRIBE_PORTAL, Step.EXECUTE, Step.SYNC)
 
 _LARGEST_BATCH: Final = 2**31 - 1
 
@@ -98,13 +105,19 @@ class _Batch(IntroducingRequest[list[object]]):
         match message:
             case _ if self.introducing:
                 self.receive_introduction(machine, message)
-            case m.BindComplete() | m.RowDescription():
+            case m.BindComplete():
+                machine.connection.row_sink = self.rows.sink(machine, self)
+            case m.RowDescription():
+                self.see_shape(machine, message.fields)
                 machine.connection.row_sink = self.rows.sink(machine, self)
             case m.CommandComplete() | m.EmptyQueryResponse():
                 self.cursor.exhausted = True
             case _:
                 # ParseComplete and PortalSuspended: there may be more.
                 ...
+
+    def see_shape(self, machine: RequestMachine, columns: tuple[m.FieldDescription, ...]) -> None:
+        """These are the columns of what comes."""
 
     def leave(self, machine: RequestMachine) -> None:
         # Not more: a batch is small, and a cancel would break the transaction around it.
@@ -119,21 +132,28 @@ class _Batch(IntroducingRequest[list[object]]):
 
 
 class _Open(_Batch):
-    __slots__ = ("_arguments",)
+    __slots__ = ("_arguments", "_known")
 
     def __init__(
         self, cursor: Cursor, sql: str, arguments: Sequence[object], row: Callable[..., object] | None
     ) -> None:
         super().__init__(cursor, sql, row)
         self._arguments = arguments
+        self._known: Statement | None = None
+        """The statement as it was known before."""
 
     def begin(self, machine: RequestMachine) -> None:
         statement = known_statement(machine, self.sql)
         if statement is None:
             check_arguments(self._arguments)
             self.introduce(machine, self.sql, machine.statements.name_to_give())
-        else:
-            self._execute(machine, statement)
+            return
+        self._known = statement
+        if statement.name:
+            # What the server has prepared may be stale, and to hear so would cost the transaction. To parse
+            # it anew costs next to nothing beside the rows of a stream.
+            statement = make_statement(machine, self.sql, "", statement.parameter_types, statement.columns)
+        self._execute(machine, statement)
 
     def introduced(self, machine: RequestMachine, statement: Statement) -> None:
         machine.statements.add(statement)
@@ -142,14 +162,39 @@ class _Open(_Batch):
     def _execute(self, machine: RequestMachine, statement: Statement) -> None:
         if statement.keyword == "COPY":
             raise DataError("COPY gives no rows to stream; copy_out() receives its data")
-        bind = bound(machine, statement, self._arguments, self.cursor.portal)
+        try:
+            bind = bound(machine, statement, self._arguments, self.cursor.portal)
+        except DataError:
+            self._forget(machine)
+            raise
         self.cursor.describe(statement)
         self.rows.use(statement)
-        data = bind + self.cursor.execute() + SYNC
+        execute = self.cursor.execute() + SYNC
         if statement.name:
-            machine.write(self, data, _OPEN)
+            machine.write(self, bind + execute, _OPEN)
         else:
-            machine.write(self, statement.parse + data, _OPEN_UNNAMED)
+            describe = m.Describe("P", self.cursor.portal).encode()
+            machine.write(self, statement.parse + bind + describe + execute, _OPEN_UNNAMED)
+
+    def see_shape(self, machine: RequestMachine, columns: tuple[m.FieldDescription, ...]) -> None:
+        known = self._known
+        if known is None or (both := reshaped(machine, known, columns)) is None:
+            return
+        if known.name:
+            machine.statements.discard(known)
+        else:
+            machine.statements.add(both[0])
+        self.cursor.describe(both[1])
+        self.rows.use(both[1])
+
+    def fail(self, machine: RequestMachine, error: PostgresError) -> None:
+        super().fail(machine, error)
+        if is_outdated(machine, error) and not self.rows.began:
+            self._forget(machine)
+
+    def _forget(self, machine: RequestMachine) -> None:
+        if self._known is not None:
+            machine.statements.discard(self._known)
 
 
 class _Fetch(_Batch):

@@ -20,7 +20,7 @@ from pgproto._session._request import Request
 from pgproto._session._sql import check_sql, first_keyword
 from pgproto._session._statement import Statement
 from pgproto._state import Step
-from pgproto.errors import DataError
+from pgproto.errors import DataError, PostgresError
 from pgproto.types import Codec
 from pgproto.types._builtin import BUILTIN_CODECS
 from pgproto.types._codec import ChangedType
@@ -33,9 +33,11 @@ __all__ = [
     "forget_types",
     "in_format",
     "is_of_changed_type",
+    "is_outdated",
     "known_statement",
     "make_statement",
     "renewed",
+    "reshaped",
 ]
 
 R_co = TypeVar("R_co", covariant=True)
@@ -44,6 +46,11 @@ EXECUTE: Final = m.Execute().encode()
 _STEPS: Final = (Step.PARSE, Step.DESCRIBE_STATEMENT)
 _TYPES_STEPS: Final = (Step.PARSE, Step.BIND, Step.DESCRIBE_PORTAL, Step.EXECUTE)
 _OID_ARRAY: Final = 1028
+
+_OUTDATED: Final = frozenset({"08", "0A", "26", "42"})
+"""Classes of errors: a result or parameters of another kind (protocol violation, feature not supported,
+syntax error or access rule violation), or a statement that is not there (invalid SQL statement name)."""
+_NOT_THERE: Final = "26000"
 
 
 class IntroducingRequest(Request[R_co]):
@@ -238,7 +245,41 @@ def bound(
         return statement.bind(arguments, portal)
     except DataError:
         forget_types(machine, statement)
+        # Its parameters may have got other types since it was described.
+        machine.statements.discard(statement)
         raise
+
+
+def is_outdated(machine: RequestMachine, error: PostgresError) -> bool:
+    """Whether the reason for it may be that a statement is not what it was when it was described.
+
+    This is for errors that come before a statement that was known is executed.
+    """
+    if error.sqlstate == _NOT_THERE:
+        # Where one is missing, all may be. It is enough to hear so once.
+        machine.statements.discard_all()
+    return (error.sqlstate or "")[:2] in _OUTDATED
+
+
+def reshaped(
+    machine: RequestMachine, statement: Statement, columns: Sequence[m.FieldDescription]
+) -> tuple[Statement, Statement] | None:
+    """Two statements, if these are not the columns that were expected; None if they are.
+
+    One that is parsed anew for each use may have got another shape since it was first seen. The first of the
+    two is what to remember. The second is what to read the rows by that come this time: they are in the
+    formats that were asked for by the old shape.
+    """
+    if _shape(columns) == _shape(statement.columns):
+        return None
+    current = make_statement(machine, statement.sql, "", statement.parameter_types, columns)
+    pairs = zip(current.codecs, columns, strict=True)
+    codecs = [in_format(codec, column.format) for codec, column in pairs]
+    return current, Statement(statement.sql, "", current.keyword, (), columns, codecs)
+
+
+def _shape(columns: Sequence[m.FieldDescription]) -> list[tuple[str, int]]:
+    return [(column.name, column.type_oid) for column in columns]
 
 
 def forget_types(machine: RequestMachine, statement: Statement) -> None:

@@ -12,7 +12,14 @@ from collections.abc import Callable, Sequence
 from typing import Final, Generic, TypeVar
 
 from pgproto import messages as m
-from pgproto._session._introduction import EXECUTE, IntroducingRequest, bound, known_statement
+from pgproto._session._introduction import (
+    EXECUTE,
+    IntroducingRequest,
+    bound,
+    is_outdated,
+    known_statement,
+    reshaped,
+)
 from pgproto._session._machine import SYNC, RequestMachine
 from pgproto._session._results import Rows
 from pgproto._session._sql import ENDING, check_kept, check_sql, expect_sql, first_keyword
@@ -31,7 +38,7 @@ _KNOWN: Final = (Step.BIND, Step.DESCRIBE_PORTAL, Step.EXECUTE)
 class PipelineResult(Generic[R_co]):
     """What one statement of a pipeline will give: `result`, once the pipeline's block is over."""
 
-    __slots__ = ("_asked", "_error", "_finish", "arguments", "done", "executed", "rows", "sql")
+    __slots__ = ("_asked", "_error", "_finish", "arguments", "done", "executed", "rows", "sql", "statement")
 
     def __init__(
         self, sql: str, arguments: Sequence[object], rows: Rows, finish: Callable[[Rows], R_co]
@@ -41,6 +48,8 @@ class PipelineResult(Generic[R_co]):
         self.sql = sql
         self.arguments = arguments
         self.rows = rows
+        self.statement: Statement | None = None
+        """What is known of it, when it has been written."""
         self.done = False
         self.executed = False
         """Whether the server has executed the statement; its transaction may still have failed."""
@@ -84,13 +93,25 @@ class PipelineResult(Generic[R_co]):
 class Pipeline(IntroducingRequest[None]):
     """The statements of one pipeline, as one request."""
 
-    __slots__ = ("_next_read", "_next_written", "_refused", "_statement", "results")
+    __slots__ = (
+        "_bound",
+        "_next_read",
+        "_next_written",
+        "_refused",
+        "_retried",
+        "_stale",
+        "_statement",
+        "results",
+    )
 
     def __init__(self, results: Sequence[PipelineResult[object]], timeout: float | None) -> None:
         super().__init__(results[0].sql if results else "", timeout)
         self.results = tuple(results)
         self._next_written = 0
         self._next_read = 0
+        self._bound = -1
+        """The position of the last statement that the server has found good to execute."""
+        self._stale = self._retried = False
         self._statement: Statement | None = None
         self._refused: DataError | None = None
         """What is wrong with the arguments of the statement that is next to be written."""
@@ -140,6 +161,7 @@ class Pipeline(IntroducingRequest[None]):
             except DataError as error:
                 self._refused = error
                 raise
+            result.statement = statement
             result.rows.use(statement)
             if not statement.name:
                 parts.append(statement.parse)
@@ -161,8 +183,13 @@ class Pipeline(IntroducingRequest[None]):
             return
         result = self.results[self._next_read]
         match message:
+            case m.BindComplete():
+                self._bound = self._next_read
             case m.RowDescription():
+                self._see_shape(machine, result, message.fields)
                 machine.connection.row_sink = result.rows.sink(machine, self)
+            case m.NoData():
+                self._see_shape(machine, result, ())
             case m.CommandComplete():
                 result.rows.tag = message.command_tag
                 result.executed = True
@@ -172,14 +199,37 @@ class Pipeline(IntroducingRequest[None]):
                 result.executed = True
                 self._next_read += 1
             case _:
-                # ParseComplete, BindComplete and NoData.
+                # ParseComplete.
                 ...
+
+    def _see_shape(
+        self,
+        machine: RequestMachine,
+        result: PipelineResult[object],
+        columns: tuple[m.FieldDescription, ...],
+    ) -> None:
+        known = result.statement
+        if known is not None and (both := reshaped(machine, known, columns)) is not None:
+            machine.statements.add(both[0])
+            result.rows.use(both[1])
+
+    def _see_to_statement(self, machine: RequestMachine, error: PostgresError) -> None:
+        """The server refuses one; it may be that what is known of it is not so any more."""
+        position = self._next_read
+        if position >= self._next_written or position == self._bound or not is_outdated(machine, error):
+            return
+        machine.types.forget()
+        if (statement := self.results[position].statement) is not None:
+            machine.statements.discard(statement)
+            # Before the first, nothing was executed: nobody can tell that there were two tries.
+            self._stale = position == 0 and not self._retried
 
     def fail(self, machine: RequestMachine, error: PostgresError) -> None:
         # Behind the last of them, it is their transaction that could not be committed.
         failed = self.results[self._next_read : self._next_read + 1]
         error.query = failed[0].sql if failed else None
         super().fail(machine, error)
+        self._see_to_statement(machine, error)
 
     def leave(self, machine: RequestMachine) -> None:
         for result in self.results:
@@ -187,6 +237,12 @@ class Pipeline(IntroducingRequest[None]):
         super().leave(machine)
 
     def ready(self, machine: RequestMachine, status: str) -> bool:
+        if self._stale and status == "I" and not self.abandoned and self._refused is None:
+            self._retried, self._stale = True, False
+            self._next_written = self._next_read = 0
+            self._bound = -1
+            self.error = self._statement = self._introducing = None
+            return False
         for result in self.results:
             result.rows.failure(machine)
         error = self._refused or self.error

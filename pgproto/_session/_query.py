@@ -15,10 +15,10 @@ from pgproto._session._introduction import (
     IntroducingRequest,
     defined_types,
     forget_types,
-    in_format,
+    is_outdated,
     known_statement,
-    make_statement,
     renewed,
+    reshaped,
 )
 from pgproto._session._machine import FLUSH, SYNC, TELLING, RequestMachine
 from pgproto._session._request import COPYING
@@ -45,9 +45,6 @@ _KNOWN_UNNAMED: Final[tuple[Step, ...]] = (
     Step.SYNC,
 )
 _COPY: Final = (Step.PARSE, Step.BIND, Step.EXECUTE)
-
-# What the server says when a statement that it once described is not what it was.
-_STALE: Final = frozenset({"0A000", "26000"})
 
 # What it says when a type is not what it was when it was looked up: it was dropped, perhaps made anew under
 # another OID (undefined_object, or internal_error when nothing is found of it), or an attribute was added or
@@ -137,17 +134,20 @@ class Query(IntroducingRequest[R_co]):
             self._prepared.statement = statement
         else:
             machine.statements.add(statement)
-        self._execute(machine, statement)
+        self._execute(machine, statement, is_new=True)
 
-    def _execute(self, machine: RequestMachine, statement: Statement) -> None:
+    def _execute(self, machine: RequestMachine, statement: Statement, *, is_new: bool = False) -> None:
         try:
             data = statement.bind(self._arguments)
         except DataError:
             forget_types(machine, statement)
-            if self._retried or not defined_types(statement.parameter_types):
+            again = not self._retried and bool(defined_types(statement.parameter_types))
+            if again or not is_new:
+                # Its parameters may have got other types since it was described.
+                self._drop(machine, statement)
+            if not again:
                 raise
             self._retried = True
-            self._drop(machine, statement)
             self.introduce(machine, self.sql, machine.statements.name_to_give())
             return
         self._statement = statement
@@ -215,16 +215,10 @@ class Query(IntroducingRequest[R_co]):
                 ...
 
     def _check_shape(self, machine: RequestMachine, columns: tuple[m.FieldDescription, ...]) -> None:
-        """A statement that is parsed anew each time may have got another shape since it was first seen."""
         known = self._statement
-        if known is None or _shape(columns) == _shape(known.columns):
-            return
-        statement = make_statement(machine, self.sql, "", known.parameter_types, columns)
-        machine.statements.add(statement)
-        # This time the columns come in the formats that were asked for by the old shape.
-        pairs = zip(statement.codecs, columns, strict=True)
-        codecs = [in_format(codec, column.format) for codec, column in pairs]
-        self.rows.use(Statement(self.sql, "", statement.keyword, (), columns, codecs))
+        if known is not None and (both := reshaped(machine, known, columns)) is not None:
+            machine.statements.add(both[0])
+            self.rows.use(both[1])
 
     def fail(self, machine: RequestMachine, error: PostgresError) -> None:
         super().fail(machine, error)
@@ -233,7 +227,7 @@ class Query(IntroducingRequest[R_co]):
         statement = self._statement
         if statement is None or self._bound or self.rows.began:
             return
-        stale = error.sqlstate in _STALE
+        stale = is_outdated(machine, error)
         if error.sqlstate in _CHANGED_TYPE and defined_types(statement.parameter_types):
             stale = True
         if stale or not statement.name:
@@ -265,7 +259,3 @@ class Query(IntroducingRequest[R_co]):
 
     def value(self) -> R_co:
         return self._finish(self.rows)
-
-
-def _shape(columns: Sequence[m.FieldDescription]) -> list[tuple[str, int]]:
-    return [(column.name, column.type_oid) for column in columns]

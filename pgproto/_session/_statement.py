@@ -302,6 +302,12 @@ class StatementCache:
             del self._statements[statement.sql]
             self._forget(statement)
 
+    def discard_all(self) -> None:
+        """Forget all of them, whether the server still has them or not."""
+        for statement in self._statements.values():
+            self._forget(statement)
+        self._statements.clear()
+
     def close(self, statement: Statement) -> None:
         """Have the server drop a statement that is not, or not any more, among these."""
         self._forget(statement)
