@@ -37,7 +37,7 @@ class Bare:
         self._socket.close()
         self._login.close()
 
-    def _wait(self, count: int) -> None:
+    def wait(self, count: int) -> None:
         """Read until so many requests are over."""
         tail = b""
         while count > 0:
@@ -55,18 +55,22 @@ class Bare:
 
     def ask(self, sql: str, arguments: Sequence[bytes], count: int) -> None:
         """Ask ``count`` times at once, and wait for all answers."""
+        self.send(sql, arguments, count)
+        self.wait(count)
+
+    def send(self, sql: str, arguments: Sequence[bytes], count: int) -> None:
+        """Ask ``count`` times at once; `wait` for the answers."""
         request = self._requests.get(sql)
         if request is None:
             name = f"bare_{len(self._requests)}"
             self._socket.sendall(m.Parse(name, sql, ()).encode() + m.Sync().encode())
-            self._wait(1)
+            self.wait(1)
             bind = m.Bind("", name, (1,), tuple(arguments), (1,))
             request = bind.encode() + m.Execute("", 0).encode() + m.Sync().encode()
             self._requests[sql] = request
         self._socket.sendall(request * count)
-        self._wait(count)
 
     def simple(self, sql: str) -> None:
         """A simple query, and its answer to the end."""
         self._socket.sendall(m.Query(sql).encode())
-        self._wait(1)
+        self.wait(1)

@@ -11,7 +11,7 @@ __all__ = ["LINES", "MAGICSTACK_LEAST", "Line", "Target", "Task", "data_of"]
 
 ASYNCIO, UVLOOP = "pgproto_asyncio", "pgproto_asyncio on uvloop"
 TRIO, BLOCKING = "pgproto_trio", "pgproto_blocking"
-BARE, PG8000 = "a bare socket", "pg8000"
+BARE, BARE_TEN, PG8000 = "a bare socket", "a bare socket, ten of them", "pg8000"
 PSYCOPG, PSYCOPG_UVLOOP = "psycopg (C)", "psycopg (C) on uvloop"
 ASYNCPG, ASYNCPG_UVLOOP = "asyncpg", "asyncpg on uvloop"
 
@@ -176,7 +176,8 @@ LINES: Final = (
         "pool",
         "one row, 64 callers through a pool of 10",
         "queries/s",
-        _all(Task("one_row", callers=64), *_OUR_POOLS, *_ASYNCPG_POOLS, *_OTHER_POOLS),
+        _all(Task("one_row", callers=64), *_OUR_POOLS, *_ASYNCPG_POOLS, *_OTHER_POOLS)
+        | {BARE_TEN: Task("pipelined", (64,), units=64)},
         (
             Target(_OUR_POOLS[:1], _ASYNCPG_POOLS[:1], 1.3),
             Target(_OUR_POOLS[:1], _ASYNCPG_POOLS[1:]),
@@ -184,6 +185,7 @@ LINES: Final = (
             Target(_OUR_POOLS[1:], _ASYNCPG_POOLS[:1], 5),
             Target(_OUR_POOLS[1:], _ASYNCPG_POOLS[1:]),
             Target(_OUR_POOLS[1:], _OTHER_POOLS),
+            Target(_OUR_POOLS[1:], (BARE_TEN,)),
         ),
     ),
     _rows_line("int4", "1,000 rows of one int4", "select n from generate_series(1, 1000) n"),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from benchmarks.adaptors._asyncpg import Asyncpg
-from benchmarks.adaptors._bare import BareSocket
+from benchmarks.adaptors._bare import BareSocket, BareSockets
 from benchmarks.adaptors._pg8000 import Pg8000, Pg8000Pool
 from benchmarks.adaptors._pgproto import PgprotoBlocking, PgprotoOnLoop, PgprotoPool
 from benchmarks.adaptors._psycopg import Psycopg, PsycopgOnLoop, PsycopgPool, PsycopgPoolOnLoop
@@ -18,6 +18,7 @@ __all__ = ["ADAPTORS"]
 
 ADAPTORS: dict[str, Any] = {
     "a bare socket": BareSocket(),
+    "a bare socket, ten of them": BareSockets(),
     "pgproto_blocking": PgprotoBlocking(),
     "pgproto_asyncio": PgprotoOnLoop("pgproto_asyncio", "asyncio"),
     "pgproto_asyncio on uvloop": PgprotoOnLoop("pgproto_asyncio", "uvloop"),

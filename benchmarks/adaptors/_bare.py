@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from benchmarks.bare import Bare
-from benchmarks.settings import ONE_ROW
+from benchmarks.settings import CONNECTIONS, ONE_ROW
 
-__all__ = ["BareSocket"]
+__all__ = ["BareSocket", "BareSockets"]
 
 
 class BareSocket:
@@ -37,3 +37,22 @@ class BareSocket:
     def copy_out(self, bare: Bare, sql: str) -> int:
         bare.simple(sql)
         return 1
+
+
+class BareSockets:
+    """As many of them as a pool has sessions: all are asked before the first answer is read."""
+
+    loop = ""
+
+    @contextmanager
+    def connect(self, dsn: str) -> Generator[Any, None, None]:
+        with ExitStack() as stack:
+            yield [stack.enter_context(Bare(dsn)) for _ in range(CONNECTIONS)]
+
+    def pipelined(self, sockets: list[Bare], count: int) -> int:
+        shares = [(count + place) // len(sockets) for place in range(len(sockets))]
+        for bare, share in zip(sockets, shares, strict=True):
+            bare.send(ONE_ROW, (b"\0\0\0\1",), share)
+        for bare, share in zip(sockets, shares, strict=True):
+            bare.wait(share)
+        return sum(shares)
