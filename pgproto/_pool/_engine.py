@@ -111,8 +111,8 @@ class Engine(Ledger[S, W]):
     def _end_warm_ups(self) -> None:
         if self._warm_ups and self._established() >= self._min_size:
             for ticket in self._warm_ups:
-                ticket.state = TicketState.ENDED
                 self._actions.append(Grant(ticket))
+                ticket.state = TicketState.ENDED
             self._warm_ups.clear()
 
     def _shrink(self, now: float) -> None:
@@ -215,6 +215,7 @@ class Engine(Ledger[S, W]):
     def _hand_over(self, slot: Slot[S], now: float) -> None:
         """The session changes hands, in this one step; who waited learns of it by `Grant`."""
         ticket = self._queue.first()
+        self._actions.append(Grant(ticket))
         self._queue.leave(ticket)
         waited = now - ticket.asked_at
         counters = self._counters
@@ -223,13 +224,12 @@ class Engine(Ledger[S, W]):
         if self._shedder is not None:
             self._shedder.observe(waited, now)
         self._lease(ticket, slot, now)
-        self._actions.append(Grant(ticket))
 
     def _lease(self, ticket: Ticket[S, W], slot: Slot[S], now: float) -> None:
+        self._leases[ticket] = slot  # first, so that a ticket with a slot is always among them
         ticket.state = TicketState.LEASED
         ticket.slot = slot
         ticket.leased_at = now
-        self._leases[ticket] = slot
         shared = ticket.kind is TicketKind.SHARED
         if self._leak_after < inf and not shared:
             self._want(now + self._leak_after)
@@ -237,9 +237,10 @@ class Engine(Ledger[S, W]):
 
     def _unlease(self, ticket: Ticket[S, W], state: TicketState) -> bool:
         """End the lease; returns whether nobody else has the session."""
-        slot = self._leases.pop(ticket)
+        slot = self._leases[ticket]
         ticket.state = state
         ticket.slot = None
+        del self._leases[ticket]
         self._leaked.discard(ticket)
         return self._vacate(slot, ticket.leased_at)
 

@@ -19,6 +19,11 @@ class Gauges(Upkeep[S, W]):
     """Reads off the accounts."""
 
     @property
+    def is_open(self) -> bool:
+        """Whether callers may come."""
+        return self._phase is Phase.OPEN
+
+    @property
     def wake_at(self) -> float:
         """The time of the last `WakeAt`, until `tick` is called; infinity if there is none.
 

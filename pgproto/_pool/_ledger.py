@@ -80,7 +80,9 @@ class Ledger(Generic[S, W]):
         )
         self._last_error: str | None = None
         self._actions: list[Action[S, W]] = []
-        """What there is to do."""
+        """What there is to do. Who is to be woken is noted here first, and leaves the queue then: if that is
+        interrupted, nobody is in neither."""
+        self._taken: list[Action[S, W]] = []  # what `actions` has returned last
         self._multiplex: Final = config.multiplex
         self.reset_ahead: Final = reset_ahead_sql(config)
         """SQL for each session that comes back clean, if there is any. If the session's own machine sees to
@@ -135,6 +137,26 @@ class Ledger(Generic[S, W]):
             and not self._runs_after_release
             and self._shedder is None
         )
+
+    def _forget(self) -> None:
+        """Begin the accounts anew: nobody has a session, or waits for one, and all are to be closed."""
+        self._idle = []
+        self._ring = deque()
+        self._crowd = self._joiners = 0
+        self._recent = None
+        self._queue = Queue()
+        self._waiting = self._queue.order
+        self._warm_ups = []
+        self._leases = {}
+        self._leaked = set()
+        self._counts = [0] * len(SlotState)
+        for slot in self._slots:
+            slot.state, slot.holders, slot.shared, slot.listed = SlotState.CLOSING, 0, False, False
+            self._counts[SlotState.CLOSING] += 1
+        self._opener.start_over()
+        self._actions = []
+        self._wake = inf
+        self._refresh()
 
     # --- How sessions end --------------------------------------------------------------------------------
 
@@ -213,11 +235,11 @@ class Ledger(Generic[S, W]):
 
     def _refuse(self, ticket: Ticket[S, W], error: BaseException) -> None:
         """End a ticket that waits."""
+        self._actions.append(Refuse(ticket, error))
         self._queue.leave(ticket)
         ticket.state = TicketState.ENDED
         if ticket.kind is not TicketKind.WARM_UP:
             self._counters.requests_errors += 1
-        self._actions.append(Refuse(ticket, error))
 
     def _refuse_first(self, error: BaseException) -> None:
         if self._waiting:

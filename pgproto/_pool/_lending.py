@@ -147,11 +147,11 @@ class Lending(Gauges[S, W]):
 
         Raises:
             LocalProtocolError: the ticket has no session, because it was released before. If the pool has
-                closed and taken the session away, nothing happens.
+                taken the session away, nothing happens.
         """
         slot = ticket.slot
         if slot is None or ticket.state is not TicketState.LEASED:
-            if ticket.state is TicketState.REVOKED:
+            if ticket.state in (TicketState.REVOKED, TicketState.LOST):
                 return
             raise ticket.misuse()
         self._count_return(slot, ticket.leased_at, now)

@@ -49,12 +49,12 @@ from collections.abc import Callable
 from math import inf
 from typing import TypeVar
 
-from pgproto._pool._actions import Action, Closed, Step
+from pgproto._pool._actions import Action, Closed, Grant, Refuse, Step
 from pgproto._pool._config import PoolConfig, check_sizes
 from pgproto._pool._ledger import Phase
 from pgproto._pool._lending import Lending
 from pgproto._pool._recycling import CLEAN, LOST, Report
-from pgproto._pool._slots import Slot, SlotState, Ticket, TicketKind, TicketState
+from pgproto._pool._slots import Slot, SlotState, Ticket, TicketKind, TicketState, started_over
 from pgproto._seconds import seconds
 from pgproto.errors import PoolClosed
 
@@ -83,7 +83,7 @@ class PoolMachine(Lending[S, W]):
         """What there is to do, in this order; each is returned once."""
         actions = self._actions
         if actions:
-            self._actions = []
+            self._taken, self._actions = actions, []
         return actions
 
     # --- The pool itself ---------------------------------------------------------------------------------
@@ -187,6 +187,36 @@ class PoolMachine(Lending[S, W]):
         next_leak = self._report_leaks(now)
         self._settle(now)
         self._want(min(next_leak, self._next_time(now)))
+
+    def start_over(self, now: float) -> None:
+        """Make good what was left half done: for transports that may be interrupted at any point.
+
+        To be called when somebody was interrupted within a method of the machine, or while carrying out its
+        `actions`; nobody knows then what is missing, and those actions need not be carried out any more. All
+        sessions are closed at once, whoever has them, and all who wait are refused with `ConnectionLost`. It
+        may be that somebody is woken twice, or who does not wait: take the last word.
+        """
+        woken: dict[Ticket[S, W], BaseException] = {}
+        for action in (*self._taken, *self._actions):
+            if isinstance(action, Grant | Refuse):
+                woken[action.ticket] = action.error if isinstance(action, Refuse) else started_over()
+        for ticket in (*self._waiting, *self._warm_ups):
+            woken.setdefault(ticket, started_over())
+        for ticket in self._leases:
+            ticket.state, ticket.slot = TicketState.LOST, None
+        self._forget()
+        for ticket, error in woken.items():
+            if ticket.state is TicketState.WAITING:
+                self._counters.requests_errors += ticket.kind is not TicketKind.WARM_UP
+                ticket.state = TicketState.ENDED
+            self._actions.append(Refuse(ticket, error))
+        for slot in self._slots:
+            self._force(slot)
+        if self._phase is Phase.CLOSED:
+            self._actions.append(Closed())
+        self._finish_closing()
+        self._settle(now)
+        self._want(self._next_time(now))
 
     # --- Sessions ----------------------------------------------------------------------------------------
 

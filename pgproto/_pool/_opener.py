@@ -76,6 +76,11 @@ class Opener:
         self.under_way = 0
         self.limit = 1
 
+    def start_over(self) -> None:
+        """All attempts that are under way are called off."""
+        self.run += 1
+        self.under_way = 0
+
     def gave_up(self, run: int) -> None:
         """An attempt of that run was called off, which says nothing about the server."""
         if run == self.run:

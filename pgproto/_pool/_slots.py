@@ -14,12 +14,12 @@ import enum
 from math import inf
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
-from pgproto.errors import LocalProtocolError, PoolClosed
+from pgproto.errors import ConnectionLost, LocalProtocolError, PoolClosed
 
 if TYPE_CHECKING:
     from pgproto._pool._actions import Step
 
-__all__ = ["Slot", "SlotState", "Ticket", "TicketKind", "TicketState"]
+__all__ = ["Slot", "SlotState", "Ticket", "TicketKind", "TicketState", "started_over"]
 
 S = TypeVar("S")
 """The type of a session; the machine never looks into one."""
@@ -161,6 +161,8 @@ class TicketState(enum.Enum):
     """The session was returned, or the request was refused or given up."""
     REVOKED = "revoked"
     """The pool took the session away, because it closed."""
+    LOST = "lost"
+    """The pool took the session away, because it had to start over."""
 
 
 class Ticket(Generic[S, W]):
@@ -194,17 +196,20 @@ class Ticket(Generic[S, W]):
         Raises:
             LocalProtocolError: the lease is over, or has not begun.
             PoolClosed: the pool has closed, and taken the session away.
+            ConnectionLost: so it has, because it had to start over.
         """
         slot = self.slot
         if slot is None or slot.session is None:
             raise self.misuse()
         return slot.session
 
-    def misuse(self) -> LocalProtocolError | PoolClosed:
+    def misuse(self) -> ConnectionLost | LocalProtocolError | PoolClosed:
         """What to raise when somebody uses a session without having it."""
         match self.state:
             case TicketState.REVOKED:
                 return PoolClosed("the pool has closed, and with it the session that was acquired from it")
+            case TicketState.LOST:
+                return started_over()
             case TicketState.WAITING:
                 return LocalProtocolError("this session has not been acquired from the pool yet")
             case _:
@@ -214,3 +219,11 @@ class Ticket(Generic[S, W]):
 
     def __repr__(self) -> str:
         return f"<Ticket {self.kind.value} {self.state.value}>"
+
+
+def started_over() -> ConnectionLost:
+    """What those hear who waited for a session, or had one, when the pool had to start over."""
+    return ConnectionLost(
+        "the pool was interrupted in the midst of its own work, and has closed all its sessions",
+        outcome="not_sent",
+    )

@@ -158,9 +158,10 @@ class Upkeep(Engine[S, W]):
             if ticket.state is not TicketState.WAITING:
                 continue
             if ticket.kind is TicketKind.WARM_UP:
+                self._refuse(ticket, self._timeout(ticket, now))
                 self._warm_ups.remove(ticket)
-            else:
-                self._counters.requests_timeouts += 1
+                continue
+            self._counters.requests_timeouts += 1
             self._refuse(ticket, self._timeout(ticket, now))
 
     def _visit(self, slot: Slot[S], now: float) -> None:

@@ -109,6 +109,7 @@ class AsyncPool(AsyncUpkeep[D, W, SessionT], AsyncQueries, Generic[D, W, Session
         self._pump()
 
     async def _open(self, timeout: float | None) -> None:
+        was_open = self._machine.is_open
         ticket = self._machine.open(self._now(), timeout)
         if ticket.state is TicketState.WAITING:
             ticket.waiter = waiter = self._new_waiter()
@@ -117,7 +118,10 @@ class AsyncPool(AsyncUpkeep[D, W, SessionT], AsyncQueries, Generic[D, W, Session
                 await self._wait(waiter)
             except BaseException:
                 self._machine.abandon(ticket, self._now())
-                self._shut(0.0)
+                if was_open:  # others use it
+                    self._pump()
+                else:
+                    self._shut(0.0)
                 raise
         self._pump()
 

@@ -65,9 +65,10 @@ class BlockingLoan:
         ticket: Ticket[Any, Any] | None,
         forgotten: Callable[[Ticket[Any, Any]], None] | None = None,
     ) -> None:
-        self._driver: BlockingSocket | None = driver
+        self._driver: BlockingSocket | None = None
         self.ticket = ticket
         self._forgotten = forgotten
+        self._driver = driver  # from now on the loan stands for the ticket
 
     def end(self) -> bool:
         """Cut it; False if that was done before."""
@@ -116,8 +117,10 @@ class BlockingLoan:
         self._expect().abort()
 
     def __del__(self) -> None:
+        if getattr(self, "_driver", None) is None:
+            return
         ticket, forgotten = self.ticket, self._forgotten
-        if self._driver is None or ticket is None or ticket.slot is None or forgotten is None:
+        if ticket is None or ticket.slot is None or forgotten is None:
             return
         forgotten(ticket)
         warnings.warn(
@@ -144,8 +147,12 @@ class BlockingAcquisition(Generic[SessionT]):
         self._loan: BlockingLoan | None = None
 
     def __enter__(self) -> SessionT:
-        self._loan, session = self._lend(self._timeout)
-        return session
+        try:
+            self._loan, session = self._lend(self._timeout)
+            return session
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None

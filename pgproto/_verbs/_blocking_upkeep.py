@@ -1,8 +1,13 @@
 """The upkeep of a pool for plain threads: how its machine's steps are carried out.
 
-One lock guards the machine, and what it has decided is set going under the same lock, in the order in which
-it was decided. Each step has a thread of its own, which takes the lock only to tell how it went. Nobody
-calls a driver under the lock. The asynchronous twin of this module is `pgproto._verbs._async_upkeep`.
+One lock guards the machine, and who is woken is woken under the same lock, in the order in which it was
+decided. Each step has a thread of its own, which takes the lock only to tell how it went. Nobody calls a
+driver under the lock. The asynchronous twin of this module is `pgproto._verbs._async_upkeep`.
+
+A caller's thread may be interrupted at any point, as by Ctrl-C; the pool's own threads are not. So it is one
+of these that sets steps going: of each, it is known whether it is under way. Under the lock, a caller's
+thread is in the midst of changing things, and nobody could say what it has left: the machine starts over.
+Anywhere else, whoever has a ticket or a session sees to it that one of the pool's threads returns it.
 """
 
 from __future__ import annotations
@@ -20,9 +25,11 @@ from pgproto._session import Command, Guard, SessionCore
 from pgproto._verbs._blocking_lending import BlockingLoan, BlockingPoolDriver, BlockingSocket
 from pgproto._verbs._blocking_session import BlockingSession
 from pgproto._verbs._pooling import Member, PoolBase, interruption, merged, report_on
+from pgproto.errors import Error
 
 __all__ = ["BlockingUpkeep"]
 
+T = TypeVar("T")
 D = TypeVar("D", bound=BlockingPoolDriver)
 W = TypeVar("W")
 SessionT = TypeVar("SessionT", bound=BlockingSession)
@@ -63,7 +70,8 @@ class BlockingUpkeep(PoolBase[D, W], Generic[D, W, SessionT]):
     ) -> None:
         """Run the job in a thread of its own, and then call ``over``, under the guard.
 
-        If there can be no more threads, ``otherwise`` is called instead, soon: it must not take long.
+        To be called in a thread of the pool, under the guard. If there can be no more threads, ``otherwise``
+        is called instead, soon: it must not take long.
         """
 
     @abstractmethod
@@ -92,12 +100,51 @@ class BlockingUpkeep(PoolBase[D, W], Generic[D, W, SessionT]):
         if actions := self._machine.actions():
             self._carry_out(actions)
 
-    def _tick(self) -> None:
-        with self._guard:
-            self._machine.tick(self._now())
+    # The lock is taken on one line with what is done then: those who trace lines, and may raise at each of
+    # them, would else find one at the end of the block, at which the lock is still held.
+
+    def _tell(self, call: Callable[[], T]) -> T:
+        """Call the machine, and carry out what it decides; an outcome that has to be returned is not lost.
+
+        That is, the call itself has to put it where it is found by whoever returns it.
+        """
+        with self._guard: return self._safely(call)  # fmt: skip  # noqa: E701
+
+    def _safely(self, call: Callable[[], T]) -> T:
+        """To be called under the guard: call the machine, and carry out what it decides."""
+        try:
+            try:
+                outcome = call()
+            except Error:
+                self._pump()
+                raise
             self._pump()
+            return outcome
+        except Error:
+            raise
+        except BaseException:
+            self._start_over()
+            raise
+
+    def _start_over(self) -> None:
+        """To be called under the guard, after an interrupt under the guard."""
+        self._due.clear()
+        self._carries_out = False
+        self._machine.start_over(self._now())
+        self._pump()
+        self._log("interrupted in the midst of its own work, the pool closes all its sessions")
+
+    def _tick(self) -> None:
+        self._tell(lambda: self._machine.tick(self._now()))
 
     def _begin(self, step: Step[Member[D]]) -> None:
+        self._call_later(partial(self._set_going, step))
+
+    def _set_going(self, step: Step[Member[D]]) -> None:
+        with self._guard:
+            self._set_going_now(step)
+
+    def _set_going_now(self, step: Step[Member[D]]) -> None:
         slot = step.slot
         if isinstance(step, Close) and not step.graceful:
             overtaken = self._jobs.get(slot)
@@ -137,8 +184,7 @@ class BlockingUpkeep(PoolBase[D, W], Generic[D, W, SessionT]):
         member.driver.abort()
 
     def _was_cut_off(self, step: Close[Member[D]]) -> None:
-        self._machine.finished(step, self._now())
-        self._pump()
+        self._safely(lambda: self._machine.finished(step, self._now()))
 
     def _take(self, step: Step[Member[D]], job: _Job[D]) -> None:
         """Take a step, and tell the machine how it went."""
@@ -162,9 +208,7 @@ class BlockingUpkeep(PoolBase[D, W], Generic[D, W, SessionT]):
     def _finish(self, step: Step[Member[D]], failure: Exception | None) -> None:
         member = step.slot.session
         report = CLEAN if member is None else report_on(member.core)
-        with self._guard:
-            self._machine.finished(step, self._now(), failure, report)
-            self._pump()
+        self._tell(lambda: self._machine.finished(step, self._now(), failure, report))
 
     def _do(self, step: Step[Member[D]], job: _Job[D]) -> None:
         slot = step.slot

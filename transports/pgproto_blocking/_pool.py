@@ -45,6 +45,7 @@ class Pool(BlockingPool[Driver, _Waiter, Session]):
         self._guard = threading.Lock()
         self._process = os.getpid()
         self._timekeeper: threading.Thread | None = None
+        """The thread that sets things going, from when it does."""
         # What the timekeeper is told: a time, something to call, or that it is over. Unlike other things of
         # threads, a SimpleQueue may be used in the midst of whatever garbage collection interrupts.
         self._told: queue.SimpleQueue[float | Callable[[], None] | None] = queue.SimpleQueue()
@@ -58,10 +59,9 @@ class Pool(BlockingPool[Driver, _Waiter, Session]):
         Raises what connecting raises if the server refuses, and `pgproto.PoolTimeout`.
         """
         self._expect_process()
-        with self._guard:
-            if self._timekeeper is None and not self._ended.is_set():
-                self._timekeeper = threading.Thread(target=self._keep_time, name="pgproto-pool", daemon=True)
-                self._timekeeper.start()
+        if self._timekeeper is None and not self._ended.is_set():
+            # Whoever is interrupted here does not know whether there is one, and may start another.
+            threading.Thread(target=self._keep_time, name="pgproto-pool", daemon=True).start()
         self._open(timeout)
         return self
 
@@ -118,6 +118,7 @@ class Pool(BlockingPool[Driver, _Waiter, Session]):
                     over()
                     self._threads.discard(thread)
 
+        # In a thread of the pool, so nobody is interrupted.
         thread = threading.Thread(target=run, args=(job,), name="pgproto-pool-step", daemon=True)
         self._threads.add(thread)
         try:
@@ -130,18 +131,23 @@ class Pool(BlockingPool[Driver, _Waiter, Session]):
         return _Waiter()
 
     def _wait(self, waiter: _Waiter) -> None:
-        with waiter.lock:
-            if waiter.error is not None:
-                raise waiter.error
+        waiter.lock.acquire()
+        if waiter.error is not None:
+            raise waiter.error
 
     def _wake(self, waiter: _Waiter, error: BaseException | None) -> None:
         waiter.error = error
-        waiter.lock.release()
+        if waiter.lock.locked():  # else it was woken already
+            waiter.lock.release()
 
     def _set_timer(self, time: float) -> None:
         self._told.put(time)
 
     def _keep_time(self) -> None:
+        with self._guard:
+            if self._timekeeper is not None:
+                return
+            self._timekeeper = threading.current_thread()
         until: float | None = None
         while True:
             try:
@@ -155,7 +161,10 @@ class Pool(BlockingPool[Driver, _Waiter, Session]):
             if isinstance(told, int | float):
                 until = told
             else:
-                told()
+                try:
+                    told()
+                except Exception:
+                    logger.exception("the pool's upkeep failed")
 
     def _all_closed(self) -> None:
         self._told.put(None)
@@ -165,8 +174,7 @@ class Pool(BlockingPool[Driver, _Waiter, Session]):
         self._ended.wait()
         if self._timekeeper is not None:
             self._timekeeper.join()
-        with self._guard:
-            threads = list(self._threads)
+        with self._guard: threads = list(self._threads)  # fmt: skip  # noqa: E701
         for thread in threads:
             # One that is in a hook that does not end is left behind.
             thread.join(self._cancel_timeout)

@@ -16,6 +16,7 @@ from typing import TypeAlias
 from pgproto._pool import Close, Open, Report, Slot, SlotState
 from pgproto._pool._ledger import Phase
 from pgproto.errors import AuthenticationError, Error, PoolClosed, PoolTimeout
+from tests.core.pool.interrupted import start_over
 from tests.core.pool.people import FATAL, Record
 from tests.core.pool.states import describe, fork, key
 from tests.core.pool.world import World
@@ -46,6 +47,7 @@ class Menu:
     expires: tuple[float, ...] = ()
     closes: tuple[float, ...] = ()
     warm_ups: bool = False
+    starts_over: bool = False
 
     def events(self, world: World) -> Iterator[tuple[str, Event]]:
         """Everything that can happen now. Events find their object by its place, as they run on copies.
@@ -91,6 +93,8 @@ class Menu:
                 yield f"expire within {within}", _expire(within)
             if self.warm_ups and not world.warming:
                 yield "wait for min_size sessions", _warm_up
+        if self.starts_over:
+            yield "start over", start_over
         if machine._phase in (Phase.OPEN, Phase.CLOSING):
             for timeout in self.closes:
                 if world.now + timeout < machine._close_by:

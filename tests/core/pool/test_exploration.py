@@ -58,8 +58,8 @@ def config(
 ALL_HOOKS = frozenset(Hook)
 
 SMALL: dict[str, Scenario] = {
-    "patience": (config(acquire_timeout=None), Menu(callers=4, drains=True, puts_back=True), 1_000),
-    "closing": (config(), Menu(callers=3, closes=(0.0, 1.0), drains=True), 1_000),
+    "patience": (config(acquire_timeout=None), Menu(callers=4, drains=True, puts_back=True, starts_over=True), 1_000),
+    "closing": (config(), Menu(callers=3, closes=(0.0, 1.0), drains=True, starts_over=True), 1_000),
     "resizing": (
         config(),
         Menu(callers=3, sizes=((1, 1), (1, 2), (0, 3)), warm_ups=True, losses=(Report(closed=True),)),
@@ -72,13 +72,30 @@ SMALL: dict[str, Scenario] = {
     ),
     "hooks": (
         config(hooks=ALL_HOOKS, connect_timeout=1.0),
-        Menu(callers=3, drains=True, closes=(0.0,)),
+        Menu(callers=3, drains=True, closes=(0.0,), starts_over=True),
         3_000,
     ),
     "sharing": (
         config(multiplex=2),
-        Menu(callers=3, kinds=(True, False), returns=(Report(), Report("T"), Report(changed=True))),
+        Menu(
+            callers=3,
+            kinds=(True, False),
+            returns=(Report(), Report("T"), Report(changed=True)),
+            starts_over=True,
+        ),
         1_000,
+    ),
+    "sessions that are dead where requests share": (
+        config(multiplex=2, acquire_timeout=None),
+        Menu(
+            callers=3,
+            kinds=(True, False),
+            returns=(Report(),),
+            losses=(Report(closed=True),),
+            failures=(OSError("refused"),),
+            puts_back=True,
+        ),
+        300,
     ),
     "resets that go ahead": (
         config(multiplex=2, recycle="clean", acquire_timeout=None),
@@ -106,7 +123,7 @@ SMALL: dict[str, Scenario] = {
 LARGE: dict[str, Scenario] = {
     "faults": (
         config(max_size=3),
-        Menu(callers=5, closes=(0.0,), drains=True, sizes=((0, 3), (1, 2))),
+        Menu(callers=5, closes=(0.0,), drains=True, sizes=((0, 3), (1, 2)), starts_over=True),
         20_000,
     ),
     "ageing": (

@@ -76,26 +76,29 @@ class World:
         for action in self.machine.actions():
             if self.log is not None:
                 self.log.append(action)
-            match action:
-                case Open() | Check() | Reset() | RunHook() | Close():
-                    self._begin(action)
-                case Grant(ticket):
-                    self._granted(ticket)
-                case Refuse(ticket, error):
-                    self._refused(ticket, error)
-                case ReportLeak(ticket):
-                    self.leaks.append(ticket)
-                case WakeAt(time):
-                    self.wake = time
-                case Closed():
-                    self.closed = True
+            self.carry_out(action)
         for ticket, slot in list(self.holding.items()):
             if ticket.note is JOINED and slot.state is not SlotState.LEASED:
                 ticket.state = TicketState.REVOKED
-            if ticket.state is TicketState.REVOKED:
+            if ticket.state in (TicketState.REVOKED, TicketState.LOST):
                 assert is_forced(self.steps.get(slot)), "taken away, and left open"
                 del self.holding[ticket]
                 self.records[slot].lent_to -= 1
+
+    def carry_out(self, action: Action[Record, Person]) -> None:
+        match action:
+            case Open() | Check() | Reset() | RunHook() | Close():
+                self._begin(action)
+            case Grant(ticket):
+                self._granted(ticket)
+            case Refuse(ticket, error):
+                self._refused(ticket, error)
+            case ReportLeak(ticket):
+                self.leaks.append(ticket)
+            case WakeAt(time):
+                self.wake = time
+            case Closed():
+                self.closed = True
 
     def _begin(self, step: Step[Record]) -> None:
         slot = step.slot
@@ -234,8 +237,8 @@ class World:
                 return self.acquire(shared=True)
             return None
         earlier = [other for other in self.waiting if other.asked_at < ticket.asked_at]
-        self.waiting.insert(len(earlier), ticket)
         self.machine.put_back(ticket, self.now)
+        self.waiting.insert(len(earlier), ticket)
         self.settle()
         return ticket
 

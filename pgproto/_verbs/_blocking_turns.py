@@ -1,0 +1,305 @@
+"""How the callers of a pool for plain threads get their turn, and end it.
+
+Whoever asks for a session brings along the place where the machine's answer is put while the guard is held,
+so that it has an owner from the first, wherever its thread is interrupted. And whoever owns it sees to it
+that one of the pool's own threads gives it back, if that was interrupted too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from typing import Any, Generic, TypeAlias, TypeVar
+
+from pgproto._pool import CLEAN, RENEWED, Report, Slot, Ticket, TicketKind, TicketState
+from pgproto._session import Command, is_unharmed, is_untouched, reset_ahead, take_back
+from pgproto._verbs._blocking_lending import BlockingLoan, BlockingPoolDriver
+from pgproto._verbs._blocking_session import BlockingSession
+from pgproto._verbs._blocking_upkeep import BlockingUpkeep
+from pgproto._verbs._pooling import Member, Wish, report_on
+from pgproto.errors import Error
+
+__all__ = ["BlockingTurns", "Turn"]
+
+D = TypeVar("D", bound=BlockingPoolDriver)
+W = TypeVar("W")
+SessionT = TypeVar("SessionT", bound=BlockingSession)
+
+Turn: TypeAlias = list[Ticket[Member[D], W]]
+"""Where a ticket is put as soon as there is one."""
+
+
+class _Stay(Generic[D]):
+    """A one-shot request's right to be on a session; whoever gives it back empties it."""
+
+    __slots__ = ("since", "slot")
+
+    def __init__(self) -> None:
+        self.slot: Slot[Member[D]] | None = None
+        self.since = 0.0
+
+
+class BlockingTurns(BlockingUpkeep[D, W, SessionT], Generic[D, W, SessionT]):
+    """Lends sessions, and takes them back."""
+
+    def _ask(self, turn: Turn[D, W], timeout: float | None, *, shared: bool = False) -> None:
+        self._expect_process()
+
+        def ask() -> None:
+            ticket = self._machine.acquire(self._now(), timeout, shared=shared)
+            turn.append(ticket)
+            if ticket.slot is None:
+                ticket.waiter = self._new_waiter()
+
+        self._tell(ask)
+
+    def _lend(self, timeout: float | None) -> tuple[BlockingLoan, SessionT]:
+        turn: Turn[D, W] = []
+        try:
+            self._ask(turn, timeout)
+            ticket = turn[0]
+            ticket.note = self._note()
+            member = self._wait_for_turn(ticket)
+            loan = BlockingLoan(member.driver, ticket, self._was_forgotten)
+            return loan, self._make_session(loan, member.core)
+        except BaseException:
+            for ticket in turn:
+                self._was_forgotten(ticket)
+            raise
+
+    def _fulfil(self, wish: Wish, lease: None = None) -> Any:
+        """Make a one-shot request, and wait for its outcome."""
+        self._expect_process()
+        stay: _Stay[D] = _Stay()
+        try:
+            try:
+                with self._guard: member = self._join(stay)  # fmt: skip  # noqa: E701
+                if member is not None and self._may_stay(stay, member):
+                    make, arguments = wish
+                    return member.driver.perform(make(member.core, *arguments))
+            finally:
+                self._leave(stay)
+        except BaseException:
+            # Perhaps it was interrupted just as it left.
+            if stay.slot is not None:
+                self._call_later(partial(self._leave, stay))
+            raise
+        return self._fulfil_in_turn(wish)
+
+    def _join(self, stay: _Stay[D]) -> Member[D] | None:
+        """To be called under the guard: go where there is a session at once, if there is one."""
+        try:
+            stay.since = self._now()
+            slot = stay.slot = self._machine.join(stay.since)
+            self._pump()
+            return None if slot is None else slot.session
+        except BaseException:
+            self._start_over()
+            raise
+
+    def _may_stay(self, stay: _Stay[D], member: Member[D]) -> bool:
+        """Whether a session that was joined is alive; else it is given back."""
+        alive = _lives(member, shared=True)
+        if not alive:
+            report = report_on(member.core)
+
+            def reject() -> None:
+                slot, stay.slot = stay.slot, None
+                if slot is not None:
+                    self._machine.reject(slot, self._now(), report)
+
+            self._tell(reject)
+        return alive
+
+    def _fulfil_in_turn(self, wish: Wish) -> Any:
+        """The same, for those who have to wait for a session."""
+        turn: Turn[D, W] = []
+        try:
+            try:
+                self._ask(turn, None, shared=True)
+                member = self._wait_for_turn(turn[0])
+                make, arguments = wish
+                return member.driver.perform(make(member.core, *arguments))
+            finally:
+                for ticket in turn:
+                    self._release(ticket)
+        except BaseException:
+            for ticket in turn:
+                self._was_forgotten(ticket)
+            raise
+
+    def _wait_for_turn(self, ticket: Ticket[Member[D], W]) -> Member[D]:
+        """Wait until the ticket has a session that lives."""
+        try:
+            while True:
+                if ticket.waiter is not None:
+                    self._wait(ticket.waiter)
+                    ticket.waiter = None
+                slot = ticket.slot
+                member = None if slot is None else slot.session
+                if slot is None or member is None:
+                    raise ticket.misuse()  # the pool has taken the session away already
+                if _lives(member, shared=ticket.kind is TicketKind.SHARED):
+                    return member
+                self._put_back(ticket, slot, report_on(member.core))
+        except BaseException:
+            self._give_up(ticket)
+            raise
+
+    def _put_back(self, ticket: Ticket[Member[D], W], slot: Slot[Member[D]], report: Report) -> None:
+        def put_back() -> None:
+            if ticket.slot is slot:
+                ticket.waiter = self._new_waiter()
+                self._machine.put_back(ticket, self._now(), report)
+
+        self._tell(put_back)
+
+    def _give_up(self, ticket: Ticket[Member[D], W]) -> None:
+        self._tell(lambda: self._machine.abandon(ticket, self._now()))
+
+    def _return(self, loan: BlockingLoan) -> None:
+        ticket = loan.ticket
+        if ticket is not None:
+            try:
+                if loan.end():
+                    self._release(ticket)
+            except BaseException:
+                # Interrupted; a thread of the pool does what is left to be done.
+                self._was_forgotten(ticket)
+                raise
+
+    def _leave(self, stay: _Stay[D]) -> None:
+        """A one-shot request is over, or was given up, that joined a session."""
+        slot = stay.slot
+        member = None if slot is None else slot.session
+        if slot is None or member is None:
+            return
+        report = self._reset(member) if slot.holders == 1 else CLEAN
+        with self._guard: left = self._leave_at_once(stay, slot, member, report)  # fmt: skip  # noqa: E701
+        if not left:
+            self._clear_up(slot, member, partial(self._end_stay, stay), shared=True)
+
+    def _leave_at_once(
+        self, stay: _Stay[D], slot: Slot[Member[D]], member: Member[D], report: Report
+    ) -> bool:
+        """To be called under the guard; False if there is something to clear up first."""
+        try:
+            if not (report is RENEWED or is_unharmed(member.core.machine, alone=slot.holders == 1)):
+                return False
+            self._end_stay(stay, self._now(), report)
+            self._pump()
+            return True
+        except BaseException:
+            self._start_over()
+            raise
+
+    def _end_stay(self, stay: _Stay[D], now: float, report: Report) -> None:
+        slot, stay.slot = stay.slot, None
+        if slot is not None:
+            self._machine.leave(slot, stay.since, now, report)
+
+    def _release(self, ticket: Ticket[Member[D], W]) -> None:
+        """The ticket's turn is over, however far it has come."""
+        shared = ticket.kind is TicketKind.SHARED
+        slot = ticket.slot
+        member = None if slot is None else slot.session
+        if slot is None or member is None:
+            if ticket.state is TicketState.WAITING:
+                self._give_up(ticket)
+            return
+        report = self._reset(member) if slot.holders == 1 else CLEAN
+        with self._guard: released = self._release_at_once(ticket, slot, member, report)  # fmt: skip  # noqa: E701
+        if not released:
+            self._clear_up(slot, member, partial(self._end_turn, ticket), shared=shared)
+
+    def _release_at_once(
+        self, ticket: Ticket[Member[D], W], slot: Slot[Member[D]], member: Member[D], report: Report
+    ) -> bool:
+        """To be called under the guard; False if there is something to clear up first."""
+        try:
+            if ticket.slot is None:
+                return True
+            machine = member.core.machine
+            if ticket.kind is TicketKind.SHARED:
+                as_it_was = is_unharmed(machine, alone=slot.holders == 1)
+            else:
+                member.core.leave_codecs()
+                as_it_was = is_untouched(machine)
+                machine.traces.holder += as_it_was or report is RENEWED
+            if not (as_it_was or report is RENEWED):
+                return False
+            self._end_turn(ticket, self._now(), report)
+            self._pump()
+            return True
+        except BaseException:
+            self._start_over()
+            raise
+
+    def _end_turn(self, ticket: Ticket[Member[D], W], now: float, report: Report) -> None:
+        if ticket.slot is not None:
+            self._machine.release(ticket, now, report)
+
+    def _reset(self, member: Member[D]) -> Report:
+        """Let a reset go ahead of the next holder's requests, if there has to be one and that can be."""
+        sql, machine = self._machine.reset_ahead, member.core.machine
+        if sql is None or not is_untouched(machine):
+            return CLEAN
+        with suppress(Error):
+            if member.driver.act(partial(reset_ahead, machine, sql, self._reset_timeout)):
+                return RENEWED
+        return CLEAN
+
+    def _clear_up(
+        self,
+        slot: Slot[Member[D]],
+        member: Member[D],
+        give_back: Callable[[float, Report], None],
+        *,
+        shared: bool,
+    ) -> None:
+        machine = member.core.machine
+        if not shared:
+            with suppress(Error):
+                member.driver.act(partial(take_back, machine))
+        elif member.core.lease() is not None:
+            # The request has left a transaction open, or given up a BEGIN that may be on its way, and would
+            # keep the others' waiting for ever.
+            member.driver.start(Command("ROLLBACK", essential=True))
+        settled = partial(self._settled, slot, member, give_back)
+        if machine.failure is None and not machine.is_idle and slot.holders == 1:
+            self._call_later(partial(self._let_settle, member, settled))
+        else:
+            with self._guard: settled()  # fmt: skip  # noqa: E701
+
+    def _let_settle(self, member: Member[D], settled: Callable[[], None]) -> None:
+        with self._guard:
+            self._spawn(partial(self._settle, member), settled, lambda _: None)
+
+    def _settle(self, member: Member[D]) -> None:
+        """Let what was cancelled, and what cleans up, come to its end."""
+        with suppress(Exception):
+            member.driver.perform(member.core.ping(self._cancel_timeout))
+
+    def _settled(
+        self, slot: Slot[Member[D]], member: Member[D], give_back: Callable[[float, Report], None]
+    ) -> None:
+        """To be called under the guard."""
+        report = report_on(member.core)
+        if slot.holders > 1 and report.busy:
+            # It is the others' requests that are under way.
+            report = replace(report, busy=False)
+        self._safely(lambda: give_back(self._now(), report))
+
+    def _was_forgotten(self, ticket: Ticket[Member[D], W]) -> None:
+        self._call_later(partial(self._release, ticket))
+
+
+def _lives(member: Member[Any], *, shared: bool) -> bool:
+    """Whether the session is alive, as far as its socket tells."""
+    machine = member.core.machine
+    # Where others' requests are under way, they look after the socket.
+    if machine.failure is None and not (shared and machine.in_flight > 0):
+        member.look()
+    return machine.failure is None
