@@ -206,3 +206,11 @@ async def test_no_log_no_fuss(connect: Connect, caplog: pytest.LogCaptureFixture
         async with connect() as session:
             await session.fetch("select 1")
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+async def test_a_server_that_is_refused_and_asked_again(face: Face, postgres: Server) -> None:
+    # No standby: the session is closed, and the next one, to the same server, is opened at once.
+    dsn = postgres.dsn_for("alice")
+    for _ in range(20):
+        async with face.connect(dsn, target_session_attrs="prefer-standby", sslmode="disable") as session:
+            assert await session.fetchval("select 1") == 1

@@ -46,6 +46,7 @@ class Driver(Flows):
     # What asyncio calls.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._start_receiving()
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(high=_PENDING_WRITES)
 
@@ -68,6 +69,8 @@ class Driver(Flows):
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            return  # it is the one before that has ended: loops may tell that late
         self._transport = None
         self._ended = True
         self._lost = exc

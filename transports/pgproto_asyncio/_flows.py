@@ -90,10 +90,8 @@ class Flows(asyncio.Protocol):
                 found = await self._loop.getaddrinfo(effect.host, effect.port, type=socket.SOCK_STREAM)
                 return tuple([effects.TCPAddress(str(each[4][0]), effect.port) for each in found])
             case effects.OpenSocket():
-                self._begin()
                 await open_socket(self, effect)
             case effects.OpenStream():
-                self._begin()
                 await open_stream(self, effect)
             case effects.PeerUser():
                 opened = self._expect_transport().get_extra_info("socket")
@@ -112,7 +110,7 @@ class Flows(asyncio.Protocol):
                 raise TypeError(f"{effect!r} is no effect that a transport knows")
         return None
 
-    def _begin(self) -> None:
+    def _start_receiving(self) -> None:
         self._received.clear()
         self._ended, self._lost = False, None
         self._closed = self._loop.create_future()
