@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from pgproto._config import load_config
+from pgproto._config._config import TargetSessionAttrs
 from pgproto._connecting import connect
+from pgproto._connecting._target import ChangedKind, change_of_kind
 from pgproto._effects import Entropy, Flow, Now, Warn
 from pgproto._host import describe_host
 from pgproto._seconds import seconds
 from pgproto._session import SessionCore
 from pgproto._session._machine import RequestMachine
+from pgproto._session._traces import Traces
 from pgproto.types import TypeRegistry
 
 __all__ = ["establish"]
@@ -57,4 +61,17 @@ def establish(
         cancel_timeout=config.cancel_timeout,
         max_result_bytes=config.max_result_bytes,
     )
+    if config.target_session_attrs != "any":
+        watch = partial(_see_kind, config.target_session_attrs, machine.traces, machine.reports.parameters)
+        machine.reports.watcher = watch
     return SessionCore(machine, established)
+
+
+def _see_kind(
+    target: TargetSessionAttrs, traces: Traces, parameters: Mapping[str, str], changed: str
+) -> ChangedKind | None:
+    """A parameter has changed: see whether the server is still of the kind that was asked for."""
+    if changed == "in_hot_standby":
+        traces.refusal = unfit = change_of_kind(target, parameters)
+        return unfit
+    return None

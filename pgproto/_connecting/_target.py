@@ -13,20 +13,25 @@
 Servers report both parameters since PostgreSQL 14. "prefer-standby" goes through all hosts a second time if
 none of them was a standby.
 
+A server may change its kind under a session, as a standby does that is promoted; since PostgreSQL 14 it says
+so with its next answer. A pool then looks for another one (`change_of_kind`).
+
 PostgreSQL documentation: "Parameter Key Words", `target_session_attrs`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final, Literal, TypeAlias, assert_never
 
 from pgproto import messages
+from pgproto._config._config import TargetSessionAttrs
 from pgproto._connecting._link import Link
 from pgproto._connecting._startup import Session
 from pgproto._effects import Flow
-from pgproto.errors import RemoteProtocolError
+from pgproto.errors import Error, RemoteProtocolError
 
-__all__ = ["PASSES", "Wanted", "why_not"]
+__all__ = ["PASSES", "ChangedKind", "Wanted", "change_of_kind", "why_not"]
 
 Wanted: TypeAlias = Literal["any", "read-write", "read-only", "primary", "standby"]
 
@@ -50,6 +55,34 @@ _TRUE: Final[dict[tuple[bytes | None, ...], bool]] = {
     (b"f",): False,
 }
 """What the only row of an answer may be."""
+
+
+class ChangedKind(Error):
+    """The server is not of the kind any more that was asked for; for pools, not for their callers."""
+
+
+def change_of_kind(target: TargetSessionAttrs, parameters: Mapping[str, str]) -> ChangedKind | None:
+    """What to say of a server that reports another `in_hot_standby` than before; None if it is wanted still.
+
+    A `default_transaction_read_only` that changes says nothing of the server: whoever has the session may set
+    it.
+    """
+    standby = parameters.get("in_hot_standby") == "on"
+    match target:
+        case "any":
+            unwanted = False
+        case "read-write" | "primary":
+            unwanted = standby
+        case "standby" | "prefer-standby":
+            unwanted = not standby
+        case "read-only":
+            unwanted = not standby and parameters.get("default_transaction_read_only") != "on"
+        case _:
+            assert_never(target)
+    if not unwanted:
+        return None
+    became = "in hot standby" if standby else "a primary"
+    return ChangedKind(f"the server has become {became}, and target_session_attrs={target} was asked for")
 
 
 def why_not(link: Link, session: Session, wanted: Wanted) -> Flow[str | None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from copy import copy
 
+from pgproto._connecting._target import ChangedKind
 from pgproto.errors import (
     AuthenticationError,
     ConfigError,
@@ -43,6 +44,8 @@ def fate(error: BaseException | None) -> Fate:
     match error:
         case PostgresError():
             return _fate_of_answer(error)
+        case ChangedKind():
+            return Fate.RETIRE_GENERATION
         case ConnectionLost():
             # The server's last words, if it had any, are the cause.
             of_cause = fate(error.__cause__)

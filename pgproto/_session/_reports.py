@@ -50,7 +50,16 @@ class Subscription(Waitable):
 class Reports:
     """The server's side remarks in one session."""
 
-    __slots__ = ("_handlers", "_lasting", "callbacks", "end_handlers", "parameters", "subscriptions")
+    __slots__ = (
+        "_handlers",
+        "_lasting",
+        "callbacks",
+        "end_handlers",
+        "parameters",
+        "subscriptions",
+        "unfit_handlers",
+        "watcher",
+    )
 
     def __init__(self, parameters: Mapping[str, str]) -> None:
         self.parameters: dict[str, str] = dict(parameters)
@@ -61,6 +70,10 @@ class Reports:
         """Who wants to know when the session ends, and why."""
         self.callbacks: list[Callback] = []
         """Calls that are due."""
+        self.unfit_handlers: list[Callable[[BaseException], object]] = []
+        """Who wants to know when the session goes on, but is not any more what it was opened for."""
+        self.watcher: Callable[[str], BaseException | None] | None = None
+        """Hears at once of each parameter that has changed; says why the session is unfit, if it is."""
         self.subscriptions: dict[str, list[Subscription]] = {}
         """Listeners by channel."""
 
@@ -134,9 +147,11 @@ class Reports:
             raise RemoteProtocolError(f"the server changed {name} to {value!r}; the session relies on it")
         if name not in self.parameters and len(self.parameters) >= _MAX_PARAMETERS:
             raise RemoteProtocolError(f"the server reports more than {_MAX_PARAMETERS} parameters")
-        self.parameters[name] = value
+        before, self.parameters[name] = self.parameters.get(name), value
         if sum(len(key) + len(text) for key, text in self.parameters.items()) > _MAX_PARAMETER_BYTES:
             raise RemoteProtocolError(f"the server's parameters take more than {_MAX_PARAMETER_BYTES} bytes")
+        if value != before and self.watcher is not None and (error := self.watcher(name)) is not None:
+            self.callbacks += [(handler, error) for handler in self.unfit_handlers]
 
     def end(self, error: BaseException) -> list[Subscription]:
         """The session is over; returns all listeners."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from pgproto._patterns import pattern
-from pgproto.errors import PostgresError
+from pgproto.errors import Error, PostgresError
 
 __all__ = ["CHANGING", "Traces"]
 
@@ -29,8 +29,8 @@ class Traces:
     def __init__(self) -> None:
         self.changed = False
         """Whether settings, LISTEN, temporary tables or advisory locks may have been left behind."""
-        self.refusal: PostgresError | None = None
-        """The error by which the server said that it is no primary, if it did."""
+        self.refusal: Error | None = None
+        """How the server said that it is no primary, or not any more what it was chosen for, if it did."""
         self.can_reset_ahead = False
         """Whether the server is known to end the session if a reset fails that is not waited for."""
         self.holder = 0

@@ -139,7 +139,7 @@ class AsyncUpkeep(PoolBase[D, W], Generic[D, W, SessionT]):
         self._pump()
 
     def _was_lost(self, slot: Slot[Member[D]], error: BaseException) -> None:
-        """A session has ended by itself."""
+        """A session has ended by itself, or is of no use any more."""
         if slot.session is not None:
             self._machine.session_lost(slot, self._now(), report_on(slot.session.core))
             self._pump()
@@ -199,7 +199,9 @@ class AsyncUpkeep(PoolBase[D, W], Generic[D, W, SessionT]):
             except BaseException:
                 driver.abort()
                 raise
-        core.machine.reports.end_handlers.append(partial(self._was_lost, slot))
+        was_lost = partial(self._was_lost, slot)
+        core.machine.reports.end_handlers.append(was_lost)
+        core.machine.reports.unfit_handlers.append(was_lost)
         slot.session = Member(driver, core, self._watch(driver))
 
     async def _run_hook(self, member: Member[D], hook: Hook) -> None:

@@ -302,4 +302,4 @@ def _lives(member: Member[Any], *, shared: bool) -> bool:
     # Where others' requests are under way, they look after the socket.
     if machine.failure is None and not (shared and machine.in_flight > 0):
         member.look()
-    return machine.failure is None
+    return machine.failure is None and machine.traces.refusal is None

@@ -96,6 +96,29 @@ async def test_a_replica_is_promoted(face: Face, own_postgres: Server) -> None:
             assert await pool.fetchval("select inet_server_port()") == replica.port
 
 
+@newest
+@pytest.mark.parametrize("postgres", [18], indirect=True, ids=["observed"])
+async def test_a_standby_is_promoted_that_was_to_be_read_from(face: Face, own_postgres: Server) -> None:
+    with own_postgres.replica() as replica:
+        hosts = {
+            "host": "127.0.0.1,127.0.0.1",
+            "port": f"{own_postgres.port},{replica.port}",
+            "target_session_attrs": "prefer-standby",
+            "sslmode": "disable",
+        }
+        where = "select inet_server_port()"
+        async with make_pool(face, own_postgres.dsn_for("alice"), max_size=2, **hosts) as pool:
+            async with pool.acquire() as kept, pool.acquire() as other:
+                assert await kept.fetchval(where) == await other.fetchval(where) == replica.port
+                replica.promote()
+                # With one of its next answers the server says what it is now.
+                while kept.parameters["in_hot_standby"] == "on":
+                    assert await kept.fetchval(where) == replica.port
+            await face.until(lambda: pool.status().generation == 1)
+            assert await pool.fetchval(where) == own_postgres.port
+            assert pool.status().requests_errors == 0
+
+
 # --- A server that restarts --------------------------------------------------------------------------------
 
 

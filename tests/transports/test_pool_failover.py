@@ -16,6 +16,7 @@ from pgproto import (
     PostgresError,
     ReadOnlySqlTransaction,
 )
+from pgproto import messages as m
 from pgproto.testing import FakeServer, FakeSession, Network, Statement
 from tests.transports.recorded import record
 from tests.transports.stage import ADD, LATENCY, answer
@@ -37,9 +38,10 @@ def kind(request: pytest.FixtureRequest) -> type[World]:
 class Failover:
     """Two servers, one name, and a pool."""
 
-    def __init__(self, kind: type[World], **options: Any) -> None:
-        self.old = FakeServer(self._answer_as_standby, parameters={"in_hot_standby": "on"})
-        self.new = FakeServer(answer)
+    def __init__(self, kind: type[World], standbys: str = "on off", **options: Any) -> None:
+        old, new = [{"in_hot_standby": each} for each in standbys.split()]
+        self.old = FakeServer(self._answer_as_standby, parameters=old)
+        self.new = FakeServer(answer, parameters=new)
         self.network = Network(
             {f"{OLD}:5432": self.old, f"{NEW}:5432": self.new}, names={"db.example": OLD}, latency=LATENCY
         )
@@ -196,6 +198,78 @@ def test_a_server_that_cannot_take_sessions_yet(kind: type[World]) -> None:
         assert stage.world.now() - begun < 12
         assert 5 <= len(turned_away) <= 50
         await stage.all_is_new()
+
+    stage.play(scene)
+
+
+KINDS = [
+    ("primary", "off", True),
+    ("read-write", "off", True),
+    ("standby", "on", True),
+    ("prefer-standby", "on", True),
+    ("read-only", "on", True),
+    ("any", "on", False),
+    ("any", "off", False),
+]
+
+
+@pytest.mark.parametrize("when", ["idle", "in use"])
+@pytest.mark.parametrize(("target", "standby", "retired"), KINDS)
+def test_a_server_changes_its_kind(
+    kind: type[World], target: str, standby: str, retired: bool, when: str
+) -> None:
+    stage = Failover(kind, f"{standby} {standby}", min_size=SIZE, target_session_attrs=target)
+
+    async def change() -> None:
+        # It says so in one of the sessions only.
+        session = stage.old.sessions[0]
+        session._say(m.ParameterStatus("in_hot_standby", "off" if standby == "on" else "on"))
+        await stage.pass_time()
+
+    def queries() -> int:
+        return sum(isinstance(each, m.Bind) for each in stage.old.sessions[0].heard)
+
+    async def scene() -> None:
+        stage.move()
+        asked = queries()
+        match when:
+            case "idle":
+                await change()
+                # A socket of threads is looked at when it is to be used; the others are watched.
+                noticed = retired and stage.world.name != "blocking"
+                assert stage.pool.status().generation == int(noticed)
+                await stage.use_all()
+                if retired:
+                    assert queries() == asked, "somebody got the session"
+            case _:
+                async with stage.pool.acquire(), stage.pool.acquire(), stage.pool.acquire() as session:
+                    await change()
+                    # Who has a session of before keeps it.
+                    assert await session.fetchval(ADD, 2) == 3
+        await stage.pass_time()
+        status = stage.pool.status()
+        assert (status.generation, status.requests_errors) == (int(retired), 0)
+        if retired:
+            await stage.all_is_new()
+            assert all(session.is_closed for session in stage.old.sessions)
+        else:
+            assert len(stage.old.sessions) == SIZE
+
+    stage.play(scene)
+
+
+def test_a_setting_of_the_holder_is_no_change_of_kind(kind: type[World]) -> None:
+    stage = Failover(kind, "off off", target_session_attrs="read-write")
+
+    async def scene() -> None:
+        async with stage.pool.acquire() as session:
+            for each in stage.old.sessions:
+                each._say(m.ParameterStatus("default_transaction_read_only", "on"))
+                each._say(m.ParameterStatus("in_hot_standby", "off"))
+            await stage.pass_time()
+            assert session.parameters["default_transaction_read_only"] == "on"
+        await stage.use_all()
+        assert stage.pool.status().generation == 0
 
     stage.play(scene)
 

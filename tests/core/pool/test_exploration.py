@@ -58,7 +58,11 @@ def config(
 ALL_HOOKS = frozenset(Hook)
 
 SMALL: dict[str, Scenario] = {
-    "patience": (config(acquire_timeout=None), Menu(callers=4, drains=True, puts_back=True, starts_over=True), 1_000),
+    "patience": (
+        config(acquire_timeout=None),
+        Menu(callers=4, drains=True, puts_back=True, starts_over=True),
+        1_000,
+    ),
     "closing": (config(), Menu(callers=3, closes=(0.0, 1.0), drains=True, starts_over=True), 1_000),
     "resizing": (
         config(),

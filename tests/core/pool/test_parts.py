@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pgproto._connecting._target import ChangedKind
 from pgproto._pool import Hook, PoolConfig, Ticket, TicketKind, TicketState
 from pgproto._pool._faults import Blame, Fate, again, blame, describe, fate
 from pgproto._pool._opener import Opener
@@ -91,6 +92,7 @@ def caused(error: BaseException) -> ConnectionLost:
         (CrashShutdown("x"), Fate.RETIRE_GENERATION),
         (CannotConnectNow("x"), Fate.RETIRE_GENERATION),
         (ReadOnlySqlTransaction("x"), Fate.RETIRE_GENERATION),
+        (ChangedKind("x"), Fate.RETIRE_GENERATION),
         (caused(AdminShutdown("x")), Fate.RETIRE_GENERATION),
         (caused(UniqueViolation("x")), Fate.DESTROY),
     ],
