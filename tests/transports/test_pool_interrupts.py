@@ -7,6 +7,7 @@ for each line, with KeyboardInterrupt before it. Afterwards the pool serves as m
 from __future__ import annotations
 
 import gc
+import select
 import socket
 import threading
 import time
@@ -36,11 +37,11 @@ Act: TypeAlias = Callable[[Any], None]
 
 def is_live(end: socket.socket) -> bool:
     """Whether the server may know of the connection: it was neither closed nor shut down."""
+    poll = select.poll()
     try:
-        return bool(end.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
-    except BlockingIOError:
-        return True
-    except OSError:
+        poll.register(end, select.POLLRDHUP)
+        return not poll.poll(0)
+    except (OSError, ValueError):
         return False
 
 

@@ -85,7 +85,6 @@ SMALL: dict[str, Scenario] = {
             callers=3,
             kinds=(True, False),
             returns=(Report(), Report("T"), Report(changed=True)),
-            starts_over=True,
         ),
         1_000,
     ),
@@ -98,8 +97,9 @@ SMALL: dict[str, Scenario] = {
             losses=(Report(closed=True),),
             failures=(OSError("refused"),),
             puts_back=True,
+            starts_over=True,
         ),
-        300,
+        1_000,
     ),
     "resets that go ahead": (
         config(multiplex=2, recycle="clean", acquire_timeout=None),
