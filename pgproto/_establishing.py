@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import cast
 
 from pgproto._config import load_config
 from pgproto._config._config import TargetSessionAttrs
@@ -15,9 +16,10 @@ from pgproto._seconds import seconds
 from pgproto._session import SessionCore
 from pgproto._session._machine import RequestMachine
 from pgproto._session._traces import Traces
+from pgproto.errors import ConfigError
 from pgproto.types import TypeRegistry
 
-__all__ = ["establish"]
+__all__ = ["establish", "registry_of"]
 
 _NAME_BYTES = 8
 
@@ -35,6 +37,7 @@ def establish(
     seconds, for all of it. Raises what `load_config` and `connect` raise.
     """
     deadline = None if timeout is None else (yield from Now()) + seconds(timeout)
+    registry = registry_of(types)
     host = describe_host()
     config = yield from load_config(
         dsn, parameters, host.environ, os_user=host.user, home=host.home, windows=host.windows
@@ -49,7 +52,7 @@ def establish(
     machine = RequestMachine(
         established.connection,
         clock=clock,
-        types=TypeRegistry() if types is None else types,
+        types=registry,
         parameters=established.parameters,
         process_id=established.process_id or 0,
         can_cancel=established.secret_key is not None,
@@ -65,6 +68,17 @@ def establish(
         watch = partial(_see_kind, config.target_session_attrs, machine.traces, machine.reports.parameters)
         machine.reports.watcher = watch
     return SessionCore(machine, established)
+
+
+def registry_of(types: TypeRegistry | None) -> TypeRegistry:
+    """The codecs that were given, or new ones; raises `ConfigError` if that is something else."""
+    if types is None:
+        return TypeRegistry()
+    if not isinstance(cast("object", types), TypeRegistry):
+        raise ConfigError(
+            f"types is of type {type(types).__name__}; it has to be a pgproto.types.TypeRegistry, or None"
+        )
+    return types
 
 
 def _see_kind(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias, get_args
+from typing import Literal, TypeAlias, cast, get_args
 
 from pgproto._dataclasses import dataclass
 from pgproto._pool._actions import Hook
@@ -56,6 +56,8 @@ class PoolConfig:
     check_after: float | None = 30.0
     """A session that was idle for longer is checked before it is lent."""
     check_timeout: float = 2.0
+    cancel_timeout: float = 1.0
+    """For transports: how long a session that comes back in the midst of something has to get ready."""
     reset_timeout: float = 5.0
     """For a reset, and for a polite goodbye."""
     max_connecting: int = 16
@@ -77,6 +79,8 @@ class PoolConfig:
         check_sizes(self.min_size, self.max_size)
         if self.recycle not in get_args(Recycle):
             raise ConfigError(f'recycle is {self.recycle!r}; it has to be "fast", "verified" or "clean"')
+        if self.reset is not None and not isinstance(cast("object", self.reset), str):
+            raise ConfigError(f"reset is {shortened(self.reset)}; it has to be SQL, or None")
         if self.reset is not None and "\0" in self.reset:
             raise ConfigError("the SQL in reset has a zero byte in it, which PostgreSQL cannot take")
         for name, least in (("multiplex", 1), ("max_connecting", 1), ("max_waiting", 0)):
@@ -95,12 +99,14 @@ _DURATIONS = (
     "leak_after",
     "check_after",
     "check_timeout",
+    "cancel_timeout",
     "reset_timeout",
     "first_delay",
     "longest_delay",
     "shed_target",
     "shed_interval",
 )
+_NEVER_NONE = ("check_timeout", "cancel_timeout", "reset_timeout", "first_delay", "longest_delay")
 _MAY_BE_ZERO = ("acquire_timeout", "check_after", "max_idle")
 
 
@@ -120,10 +126,12 @@ def _check_count(name: str, value: object, least: int) -> None:
 
 
 def _check_duration(name: str, value: object) -> None:
-    if value is None:
+    required = name in _NEVER_NONE
+    if value is None and not required:
         return
     fits = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= LONGEST
     if not fits or (value == 0 and name not in _MAY_BE_ZERO):
         raise ConfigError(
-            f"{name} is {shortened(value)}; it has to be a positive number of seconds, or None for no limit"
+            f"{name} is {shortened(value)}; it has to be a positive number of seconds"
+            f"{'' if required else ', or None for no limit'}"
         )

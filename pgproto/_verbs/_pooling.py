@@ -10,7 +10,7 @@ from types import CodeType, FrameType
 from typing import Any, Final, Generic, TypeAlias, TypeVar, cast
 
 from pgproto._effects import Flow
-from pgproto._establishing import establish
+from pgproto._establishing import establish, registry_of
 from pgproto._pool import (
     CLEAN,
     Action,
@@ -32,7 +32,7 @@ from pgproto._pool import (
 )
 from pgproto._pool._status import SessionStatus
 from pgproto._session import Request, SessionCore
-from pgproto.errors import LocalProtocolError
+from pgproto.errors import ConfigError, LocalProtocolError
 from pgproto.types import TypeRegistry
 
 __all__ = [
@@ -188,6 +188,11 @@ class PoolBase(ABC, Generic[D, W]):
             Hook.AFTER_RELEASE: after_release,
             Hook.BEFORE_CLOSE: before_close,
         }
+        for hook, function in hooks.items():
+            if function is not None and not callable(cast("object", function)):
+                raise ConfigError(
+                    f"{hook.value} is of type {type(function).__name__}; it has to be a function, or None"
+                )
         self._hooks = {hook: function for hook, function in hooks.items() if function is not None}
         config = PoolConfig(
             min_size=min_size,
@@ -197,6 +202,7 @@ class PoolBase(ABC, Generic[D, W]):
             max_lifetime=max_lifetime,
             max_idle=max_idle,
             connect_timeout=connect_timeout,
+            cancel_timeout=cancel_timeout,
             multiplex=multiplex,
             recycle=recycle,
             reset=reset,
@@ -209,7 +215,7 @@ class PoolBase(ABC, Generic[D, W]):
         self._connect_timeout = connect_timeout
         self._reset_timeout = config.reset_timeout
         self._whole_stack = leak_after is not None
-        self._types = TypeRegistry() if types is None else types
+        self._types = registry_of(types)
         self._machine: PoolMachine[Member[D], W] = PoolMachine(config, self._random)
         self._due: deque[Action[Member[D], W]] = deque()
         self._carries_out = False

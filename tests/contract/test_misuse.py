@@ -12,7 +12,7 @@ from typing import Any, NoReturn, cast
 import pytest
 
 import pgproto_asyncio
-from pgproto import DataError, PoolClosed, QueryTimeout
+from pgproto import ConfigError, DataError, PoolClosed, QueryTimeout
 from tests.contract.faces import Connect, Face, Session
 from tests.contract.pools import make_pool
 from tests.support.servers import Server
@@ -359,3 +359,29 @@ async def test_other_things_of_the_wrong_kind(connect: Connect) -> None:
         with pytest.raises(TypeError, match="the position of a column, not 'a'"):
             await session.fetchval("select 1 as a", column=cast("Any", "a"))
         assert await session.fetchval("select 1") == 1
+
+
+WRONG: list[tuple[str, object, str]] = [
+    *[(hook, 5, "int; it has to be a function") for hook in ("before_connect", "after_connect")],
+    *[(hook, "x", "str; it has to be a function") for hook in ("before_acquire", "after_release")],
+    ("before_close", {}, "dict; it has to be a function"),
+    ("types", 5, "int; it has to be a pgproto.types.TypeRegistry"),
+    ("reset", 5, "5; it has to be SQL"),
+    ("cancel_timeout", "1", "'1'; it has to be a positive number of seconds"),
+    ("multiplex", "8", "'8'; it has to be a whole number"),
+    ("recycle", ["fast"], "['fast']; it has to be"),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "message"), WRONG, ids=[each[0] for each in WRONG])
+async def test_a_pool_of_wrong_things(face: Face, name: str, value: object, message: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        make_pool(face, "", **{name: value})
+    assert f"{name} is " in str(raised.value)
+    assert message in str(raised.value)
+
+
+async def test_a_session_with_wrong_codecs(face: Face, postgres: Server) -> None:
+    with pytest.raises(ConfigError, match="types is of type int; it has to be"):
+        async with face.connect(postgres.dsn, types=5):
+            ...

@@ -53,7 +53,12 @@ class Scene:
         self._lock = threading.Lock()
         self.company: dict[FakeSession, list[FakeSession]] = {}
         """Each connection, and those that there were when it was made."""
-        settings = {"min_size": 1, "max_size": SIZE, "acquire_timeout": PATIENCE, "cancel_timeout": 0.5}
+        settings: dict[str, Any] = {
+            "min_size": 1,
+            "max_size": SIZE,
+            "acquire_timeout": PATIENCE,
+            "cancel_timeout": 0.5,
+        }
         self.pool = pgproto_blocking.Pool(
             user="a", host="x", sslmode="disable", open_socket=self._connect, **settings | options
         )
