@@ -193,7 +193,7 @@ class Interrupt:
         self._left = number
 
     def enter(self, frame: FrameType, event: str, argument: object) -> Any:
-        own = frame.f_code.co_filename.endswith(("_blocking_pool.py", "_blocking_lending.py", "_pooling.py"))
+        own = frame.f_code.co_filename.endswith(("_blocking_turns.py", "_blocking_lending.py", "_pooling.py"))
         return self.step if own and frame.f_code.co_name in self.PLACES else None
 
     def step(self, frame: FrameType, event: str, argument: object) -> Any:
