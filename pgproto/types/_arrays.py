@@ -53,6 +53,9 @@ _FREE_LISTS: Final = 64
 _BLOCKS: Final = (64, 8, 1)
 """So many elements are unpacked together: by the dozen it costs half of unpacking them one by one."""
 
+_MOST_AT_ONCE: Final = 1024
+"""Of more elements, what unpacks all of them at once would take as much memory as they do."""
+
 
 @dataclass(frozen=True, slots=True)
 class Array:
@@ -157,11 +160,22 @@ def _uniform(data: bytes, start: int, width: int, count: int) -> bool:
     )
 
 
-def _unpacker(code: str) -> Callable[[bytes, int], list[Any]]:
-    """Unpacks elements of one width, each behind its length, from a position to the end."""
+def _unpacker(code: str) -> Callable[[bytes, int, int], list[Any]]:
+    """Unpacks so many elements of one width, each behind its length, from a position to the end."""
     blocks = [struct.Struct("!" + f"4x{code}" * size) for size in _BLOCKS]
+    # How many there were the last time; and of how many all are unpacked in one call, and by what.
+    seen = 0
+    whole: tuple[int, Callable[[bytes, int], tuple[Any, ...]]] = (-1, blocks[-1].unpack_from)
 
-    def unpack(data: bytes, start: int) -> list[Any]:
+    def unpack(data: bytes, start: int, count: int) -> list[Any]:
+        nonlocal seen, whole
+        size, unpack_whole = whole
+        if count == size:
+            return list(unpack_whole(data, start))
+        if count == seen and count <= _MOST_AT_ONCE:
+            # Arrays are often alike, as vectors and matrices are.
+            whole = count, struct.Struct("!" + f"4x{code}" * count).unpack_from
+        seen = count
         view = memoryview(data)
         values: list[Any] = []
         for block in blocks:
@@ -182,7 +196,7 @@ def _binary_decoder(name: str, element: Codec) -> Callable[[bytes, int], object]
 
     def elements(data: bytes, start: int, count: int, depth: int) -> list[Any]:
         if unpack is not None and _uniform(data, start, width, count):
-            values = unpack(data, start)
+            values = unpack(data, start, count)
             return values if from_struct is None else list(map(from_struct, values))
         fields = take_fields(name, data, start, count)
         if decode_nested is not None:
