@@ -188,6 +188,8 @@ class PoolBase(ABC, Generic[D, W]):
             Hook.AFTER_RELEASE: after_release,
             Hook.BEFORE_CLOSE: before_close,
         }
+        if dsn is not None and not isinstance(cast("object", dsn), str):
+            raise ConfigError(f"dsn is of type {type(dsn).__name__}; it has to be a string, or None")
         for hook, function in hooks.items():
             if function is not None and not callable(cast("object", function)):
                 raise ConfigError(

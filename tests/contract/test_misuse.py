@@ -365,6 +365,7 @@ WRONG: list[tuple[str, object, str]] = [
     *[(hook, 5, "int; it has to be a function") for hook in ("before_connect", "after_connect")],
     *[(hook, "x", "str; it has to be a function") for hook in ("before_acquire", "after_release")],
     ("before_close", {}, "dict; it has to be a function"),
+    ("dsn", 5, "int; it has to be a string"),
     ("types", 5, "int; it has to be a pgproto.types.TypeRegistry"),
     ("reset", 5, "5; it has to be SQL"),
     ("cancel_timeout", "1", "'1'; it has to be a positive number of seconds"),
@@ -376,7 +377,7 @@ WRONG: list[tuple[str, object, str]] = [
 @pytest.mark.parametrize(("name", "value", "message"), WRONG, ids=[each[0] for each in WRONG])
 async def test_a_pool_of_wrong_things(face: Face, name: str, value: object, message: str) -> None:
     with pytest.raises(ConfigError) as raised:
-        make_pool(face, "", **{name: value})
+        make_pool(face, **cast("Any", {"dsn": "", name: value}))
     assert f"{name} is " in str(raised.value)
     assert message in str(raised.value)
 
