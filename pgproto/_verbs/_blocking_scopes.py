@@ -63,7 +63,7 @@ class BlockingVerbs(BlockingCopies):
         return BlockingRowStream(driver, core, lease, sql, args, batch, row)
 
     def pipeline(self, *, timeout: float | None = None) -> BlockingPipeline:
-        """Several statements as one atomic group, sent together at the end of an ``with`` block."""
+        """Several statements as one atomic group, sent together at the end of a ``with`` block."""
         driver, core, lease = self._connection()
         return BlockingPipeline(driver, core, lease, timeout)
 
@@ -271,8 +271,10 @@ class BlockingPipeline:
     """Statements that are sent together when the block ends; `BlockingSession.pipeline` makes one.
 
     They are one atomic group: outside a transaction, an error in one undoes all. Each verb returns an object
-    whose ``result()`` gives the statement's outcome after the block; statements behind one that failed raise
-    `pgproto.PipelineAborted`. If the block ends with an exception, nothing is sent.
+    whose ``result()`` gives the statement's outcome after the block: one that failed raises its error, those
+    behind it `pgproto.PipelineAborted`. Those before it have been executed and give what they gave, but
+    nothing that they changed was kept; so ask the last one whether all went well. An error that nobody asks
+    for is a `ResourceWarning`. If the block ends with an exception, nothing is sent.
     """
 
     __slots__ = ("_core", "_driver", "_lease", "_results", "_timeout")
