@@ -22,7 +22,7 @@ from pgproto._session._introduction import (
 )
 from pgproto._session._machine import SYNC, RequestMachine
 from pgproto._session._results import Rows
-from pgproto._session._sql import ENDING, check_kept, check_sql, expect_sql, first_keyword
+from pgproto._session._sql import ENDING, OPENING, check_kept, check_sql, expect_sql, first_keyword
 from pgproto._session._statement import Statement, check_arguments
 from pgproto._state import Step
 from pgproto.errors import DataError, Error, LocalProtocolError, PipelineAborted, PostgresError
@@ -101,12 +101,14 @@ class Pipeline(IntroducingRequest[None]):
         "_retried",
         "_stale",
         "_statement",
+        "opens_lease",
         "results",
     )
 
     def __init__(self, results: Sequence[PipelineResult[object]], timeout: float | None) -> None:
         super().__init__(results[0].sql if results else "", timeout)
         self.results = tuple(results)
+        self.opens_lease = any(first_keyword(result.sql) in OPENING for result in results)
         self._next_written = 0
         self._next_read = 0
         self._bound = -1

@@ -23,7 +23,7 @@ from pgproto._session._introduction import (
 from pgproto._session._machine import FLUSH, SYNC, TELLING, RequestMachine
 from pgproto._session._request import COPYING
 from pgproto._session._results import Rows
-from pgproto._session._sql import ENDING, check_kept, check_sql, first_keyword
+from pgproto._session._sql import ENDING, OPENING, check_kept, check_sql, first_keyword
 from pgproto._session._statement import PreparedStatement, Statement, check_arguments
 from pgproto._state import Step
 from pgproto.errors import DataError, PostgresError
@@ -35,7 +35,6 @@ RowsT = TypeVar("RowsT", bound=Rows)
 
 _EXECUTE_AND_SYNC: Final = EXECUTE + SYNC
 _DESCRIBE_EXECUTE_AND_SYNC: Final = m.Describe("P").encode() + EXECUTE + SYNC
-_OPENING: Final = frozenset({"BEGIN", "START"})
 _KNOWN: Final[tuple[Step, ...]] = (Step.BIND, Step.EXECUTE, Step.SYNC)
 _KNOWN_UNNAMED: Final[tuple[Step, ...]] = (
     Step.PARSE,
@@ -86,7 +85,7 @@ class Query(IntroducingRequest[R_co]):
         self._introducing = None
         known = machine.statements.find(sql) if prepared is None else prepared.statement
         keyword = first_keyword(sql) if known is None else known.keyword
-        self.opens_lease = keyword in _OPENING
+        self.opens_lease = keyword in OPENING
         self.copies = keyword == "COPY"
         self.rows: Rows = rows
         self._arguments = arguments

@@ -14,6 +14,7 @@ from pgproto.errors import DataError, TransactionRolledBack
 
 __all__ = [
     "ENDING",
+    "OPENING",
     "check_kept",
     "check_sql",
     "end_of_comment",
@@ -24,6 +25,8 @@ __all__ = [
 
 ENDING: Final = frozenset({"COMMIT", "END", "ROLLBACK", "ABORT", "PREPARE"})
 """First keywords of statements that may end a transaction (PREPARE TRANSACTION is one)."""
+OPENING: Final = frozenset({"BEGIN", "START"})
+"""First keywords of statements that begin one."""
 _KEEPING: Final = ENDING - {"ROLLBACK", "ABORT"}
 
 _SPACE_OR_LINE_COMMENT: Final = pattern(r"(?:[\s;(]+|--[^\r\n]*)+")

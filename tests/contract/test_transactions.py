@@ -213,6 +213,31 @@ async def test_a_raw_begin_takes_the_session_too(connect: Connect, face: Face) -
         assert session.transaction_status == "I"
 
 
+@pytest.mark.parametrize("begin", ["begin", "/* mine */ start transaction"])
+async def test_a_raw_begin_in_a_pipeline_takes_the_session_too(
+    connect: Connect, face: Face, begin: str
+) -> None:
+    async with connect(command_timeout=20) as session:
+        await make_table(session)
+
+        async def other() -> None:
+            await session.execute("insert into t values (3)")
+
+        async with face.tasks() as tasks:
+            async with session.pipeline() as pipeline:
+                opened = pipeline.execute(begin)
+                inserted = pipeline.execute("insert into t values (1)")
+            assert opened.result().startswith(("BEGIN", "START"))
+            assert inserted.result().rows == 1
+            job = _outside(tasks, other)
+            await session.execute("insert into t values (2)")
+            assert session.transaction_status == "T"
+            assert not job.done
+            await session.execute("rollback")
+        assert await job.error() is None
+        assert await contents(session) == [3]
+
+
 async def test_who_waits_long_is_told_for_whom(
     connect: Connect, face: Face, caplog: pytest.LogCaptureFixture
 ) -> None:
