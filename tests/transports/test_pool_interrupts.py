@@ -29,7 +29,7 @@ __all__: list[str] = []
 pytestmark = pytest.mark.filterwarnings("ignore:a session was not returned:ResourceWarning")
 
 SIZE = 2
-AT_ONCE = 25
+AT_ONCE = 12
 """How many lines of a scenario are tried where not all of them are."""
 
 Act: TypeAlias = Callable[[Any], None]

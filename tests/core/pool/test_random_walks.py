@@ -22,6 +22,7 @@ from pgproto.errors import (
     UniqueViolation,
 )
 from tests.core.pool.explorer import all_goes_well
+from tests.core.pool.interrupted import interrupt, start_over
 from tests.core.pool.people import FATAL, Record, Turn
 from tests.core.pool.world import World
 
@@ -168,6 +169,14 @@ class Walk(RuleBasedStateMachine):
         step = data.draw(st.sampled_from(self.overtaken))
         self.world.machine.finished(step, self.world.now, OSError("too late"))
         self.world.settle()
+
+    @rule(line=st.integers(1, 80), seldom=st.integers(0, 9))
+    def interrupted(self, line: int, seldom: int) -> None:
+        if seldom:
+            return
+        with contextlib.suppress(PoolTimeout, PoolClosed):
+            interrupt(self.world.acquire, line)
+        start_over(self.world)
 
     @precondition(lambda self: self.world.records)
     @rule(data=st.data(), report=st.sampled_from([LOST, FATAL]))
