@@ -16,6 +16,7 @@ import pytest
 
 import pgproto_blocking
 from pgproto import PoolClosed
+from pgproto import messages as m
 from pgproto.testing import FakeServer
 from tests.transports.recorded import Trace, record
 from tests.transports.stage import ADD, DSN, answer
@@ -235,3 +236,45 @@ def test_interrupted_as_a_session_is_taken_or_returned(wired: WiredServer) -> No
                 assert session.fetchval(ADD, 1) == 2
             until(lambda: pool.status().in_use == 0)
     assert len(places) >= 20
+
+
+# --- A server that changes its kind ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("when", ["idle", "in use"])
+def test_a_standby_that_is_promoted(when: str) -> None:
+    server = FakeServer(answer, parameters={"in_hot_standby": "on"})
+    with WiredServer(server) as wired:
+        pool, trace = make(wired, min_size=2, max_size=2, target_session_attrs="standby")
+        with pool:
+            old = list(server.sessions)
+
+            def promote() -> None:
+                for session in old:
+                    session._say(m.ParameterStatus("in_hot_standby", "off"))
+
+            def queries() -> int:
+                return sum(isinstance(message, m.Bind) for session in old for message in session.heard)
+
+            def happens(change: Callable[[], None]) -> None:
+                wired.call(change)
+                for _ in range(2):  # after the first of these it was said, too
+                    said = threading.Event()
+                    wired.call(said.set)
+                    assert said.wait(PATIENCE)
+
+            if when == "idle":
+                happens(promote)
+                assert pool.fetchval(ADD, 1) == 2
+                assert queries() == 0, "somebody got a session of the old kind"
+            else:
+                with pool.acquire() as session:
+                    happens(promote)
+                    assert session.fetchval(ADD, 1) == 2
+            until(lambda: all(session.is_closed for session in old))
+            assert pool.fetchval(ADD, 1) == 2
+            status = pool.status()
+            assert (status.generation, status.requests_errors) == (1, 0)
+            assert {each.generation for each in pool.sessions()} == {1}
+        until(lambda: wired.live == 0)
+    trace.check()
