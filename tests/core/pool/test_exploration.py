@@ -140,8 +140,9 @@ LARGE: dict[str, Scenario] = {
         Menu(callers=5, closes=(0.0,), drains=True),
         70_000,
     ),
+    # Without deadlines, which multiply the states: "sharing" above has them.
     "sharing": (
-        config(max_size=3, multiplex=2),
+        config(max_size=3, multiplex=2, acquire_timeout=None),
         Menu(
             callers=5,
             kinds=(True, False),
