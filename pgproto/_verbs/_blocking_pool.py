@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Generic, TypeVar, cast
 
 from pgproto._pool import PoolStatus, SessionStatus, TicketState
+from pgproto._seconds import seconds
 from pgproto._session import Lease, SessionCore
 from pgproto._verbs._blocking import BlockingDriver, BlockingQueries
 from pgproto._verbs._blocking_lending import BlockingAcquisition, BlockingPoolDriver
@@ -100,6 +101,7 @@ class BlockingPool(BlockingTurns[D, W, SessionT], BlockingQueries, Generic[D, W,
 
     def expire(self, within: float) -> None:
         """Replace all sessions within so many seconds, one after the other, each after its successor."""
+        seconds(within)
         self._tell(lambda: self._machine.expire(self._now(), within))
 
     def status(self) -> PoolStatus:
@@ -109,6 +111,8 @@ class BlockingPool(BlockingTurns[D, W, SessionT], BlockingQueries, Generic[D, W,
         with self._guard: return super().sessions()  # fmt: skip  # noqa: E701
 
     def _open(self, timeout: float | None) -> None:
+        if timeout is not None:
+            seconds(timeout)
         turn: Turn[D, W] = []
         was_open = self._machine.is_open
 
@@ -132,6 +136,7 @@ class BlockingPool(BlockingTurns[D, W, SessionT], BlockingQueries, Generic[D, W,
         self._tell(lambda: self._machine.close(self._now(), timeout))
 
     def _close(self, timeout: float) -> None:
+        seconds(timeout)  # what is none is refused before anything is done
         try:
             self._shut(timeout)
             self._wait_until_closed()

@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from pgproto._pool import CLEAN, RENEWED, Report, Slot, Ticket, TicketKind, TicketState
+from pgproto._seconds import seconds
 from pgproto._session import Command, is_unharmed, is_untouched, reset_ahead, take_back
 from pgproto._verbs._blocking_lending import BlockingLoan, BlockingPoolDriver
 from pgproto._verbs._blocking_session import BlockingSession
@@ -44,8 +45,14 @@ class _Stay(Generic[D]):
 class BlockingTurns(BlockingUpkeep[D, W, SessionT], Generic[D, W, SessionT]):
     """Lends sessions, and takes them back."""
 
+    def _prepare(self) -> None:
+        super()._prepare()
+        self._settling: set[object] = set()
+
     def _ask(self, turn: Turn[D, W], timeout: float | None, *, shared: bool = False) -> None:
         self._expect_process()
+        if timeout is not None:
+            seconds(timeout)  # what is none is refused before anything is done
 
         def ask() -> None:
             ticket = self._machine.acquire(self._now(), timeout, shared=shared)
@@ -84,7 +91,7 @@ class BlockingTurns(BlockingUpkeep[D, W, SessionT], Generic[D, W, SessionT]):
         except BaseException:
             # Perhaps it was interrupted just as it left.
             if stay.slot is not None:
-                self._call_later(partial(self._leave, stay))
+                self._call_later(partial(self._see_to, stay))
             raise
         return self._fulfil_in_turn(wish)
 
@@ -179,7 +186,7 @@ class BlockingTurns(BlockingUpkeep[D, W, SessionT], Generic[D, W, SessionT]):
         report = self._reset(member) if slot.holders == 1 else CLEAN
         with self._guard: left = self._leave_at_once(stay, slot, member, report)  # fmt: skip  # noqa: E701
         if not left:
-            self._clear_up(slot, member, partial(self._end_stay, stay), shared=True)
+            self._clear_up(stay, slot, member, partial(self._end_stay, stay), shared=True)
 
     def _leave_at_once(
         self, stay: _Stay[D], slot: Slot[Member[D]], member: Member[D], report: Report
@@ -212,7 +219,7 @@ class BlockingTurns(BlockingUpkeep[D, W, SessionT], Generic[D, W, SessionT]):
         report = self._reset(member) if slot.holders == 1 else CLEAN
         with self._guard: released = self._release_at_once(ticket, slot, member, report)  # fmt: skip  # noqa: E701
         if not released:
-            self._clear_up(slot, member, partial(self._end_turn, ticket), shared=shared)
+            self._clear_up(ticket, slot, member, partial(self._end_turn, ticket), shared=shared)
 
     def _release_at_once(
         self, ticket: Ticket[Member[D], W], slot: Slot[Member[D]], member: Member[D], report: Report
@@ -253,6 +260,7 @@ class BlockingTurns(BlockingUpkeep[D, W, SessionT], Generic[D, W, SessionT]):
 
     def _clear_up(
         self,
+        what: Ticket[Member[D], W] | _Stay[D],
         slot: Slot[Member[D]],
         member: Member[D],
         give_back: Callable[[float, Report], None],
@@ -269,13 +277,21 @@ class BlockingTurns(BlockingUpkeep[D, W, SessionT], Generic[D, W, SessionT]):
             member.driver.start(Command("ROLLBACK", essential=True))
         settled = partial(self._settled, slot, member, give_back)
         if machine.failure is None and not machine.is_idle and slot.holders == 1:
-            self._call_later(partial(self._let_settle, member, settled))
+            self._call_later(partial(self._let_settle, what, member, settled))
         else:
             with self._guard: settled()  # fmt: skip  # noqa: E701
 
-    def _let_settle(self, member: Member[D], settled: Callable[[], None]) -> None:
+    def _let_settle(
+        self, what: Ticket[Member[D], W] | _Stay[D], member: Member[D], settled: Callable[[], None]
+    ) -> None:
+        def over() -> None:
+            self._settling.discard(what)
+            settled()
+
         with self._guard:
-            self._spawn(partial(self._settle, member), settled, lambda _: None)
+            if what not in self._settling:
+                self._settling.add(what)
+                self._spawn(partial(self._settle, member), over, lambda _: None)
 
     def _settle(self, member: Member[D]) -> None:
         """Let what was cancelled, and what cleans up, come to its end."""
@@ -293,7 +309,18 @@ class BlockingTurns(BlockingUpkeep[D, W, SessionT], Generic[D, W, SessionT]):
         self._safely(lambda: give_back(self._now(), report))
 
     def _was_forgotten(self, ticket: Ticket[Member[D], W]) -> None:
-        self._call_later(partial(self._release, ticket))
+        self._call_later(partial(self._see_to, ticket))
+
+    def _see_to(self, what: Ticket[Member[D], W] | _Stay[D]) -> None:
+        """In a thread of the pool: give back what its owner may have been kept from giving back."""
+        with self._guard:
+            settles = what in self._settling  # it was given back, and takes its time
+        if settles:
+            return
+        if isinstance(what, _Stay):
+            self._leave(what)
+        else:
+            self._release(what)
 
 
 def _lives(member: Member[Any], *, shared: bool) -> bool:

@@ -278,3 +278,17 @@ def test_a_standby_that_is_promoted(when: str) -> None:
             assert {each.generation for each in pool.sessions()} == {1}
         until(lambda: wired.live == 0)
     trace.check()
+
+
+def test_a_timeout_that_is_none_costs_no_session(wired: WiredServer) -> None:
+    wrong: Any = "soon"
+    pool, trace = make(wired, min_size=1)
+    with pool:
+        for ask in (pool.acquire(wrong).__enter__, lambda: pool.expire(wrong), lambda: pool.close(wrong)):
+            with pytest.raises(TypeError, match="a timeout is a number of seconds, not str"):
+                ask()
+        with pytest.raises(TypeError):
+            pool.open(wrong)
+        assert pool.fetchval(ADD, 1) == 2
+        assert wired.opened == 1
+    trace.check()
