@@ -15,7 +15,7 @@ __all__ = ["CancelFence"]
 class CancelFence:
     """One cancel request at a time."""
 
-    __slots__ = ("_raised_for", "_running", "_target", "is_up", "wanted")
+    __slots__ = ("_raised_for", "_running", "_target", "is_shut", "is_up", "wanted")
 
     def __init__(self) -> None:
         self._target: Request[object] | None = None
@@ -25,6 +25,8 @@ class CancelFence:
         self._running = False
         self.is_up = False
         """Whether nothing may be written."""
+        self.is_shut = False
+        """Whether nothing may be written any more."""
 
     def raise_for(self, target: Request[object]) -> None:
         """A cancel request for this one is wanted."""
@@ -39,17 +41,21 @@ class CancelFence:
     def delivered(self) -> None:
         """The cancel request's connection has ended."""
         self._running = False
-        self.is_up = self._target is not None
+        self.is_up = self._target is not None or self.is_shut
 
     def over(self, request: Request[object]) -> None:
         """This request is over."""
         if request is self._target:
             self._target = None
-            self.is_up = self._running
+            self.is_up = self._running or self.is_shut
 
     def is_up_for(self, target: Request[object]) -> bool:
         """Whether it is still up, and was raised for this one: not for another that came later."""
         return self._raised_for is target and self.is_up
+
+    def shut(self) -> None:
+        """Nothing is written any more: the session ends when what is under way is over."""
+        self.is_shut = self.is_up = True
 
     def drop(self) -> None:
         """The session has ended."""

@@ -294,9 +294,12 @@ class RequestMachine(Leaving):
 
     def _request_ready(self, status: str) -> None:
         """ReadyForQuery has come: the request at the head is over, or begins anew."""
-        self.status = status
         flight = self.flight
         request = flight.popleft()
+        if status != "I" and self.status == "I" and self._waiting.lease is None and not request.abandoned:
+            # Whoever is served next would be in it. Those who are under way get what is theirs.
+            self._fence.shut()
+        self.status = status
         if request is self._writer:
             self.forget_writer(request)
         if self._fence.is_up:
@@ -314,8 +317,11 @@ class RequestMachine(Leaving):
             self._waiting.put_back(request)
         if self._waiting.lease is not None:
             self._follow_lease(status)
-        if flight and flight[0].abandoned:
-            self._see_to_head()
+        if flight:
+            if flight[0].abandoned:
+                self._see_to_head()
+        elif self._fence.is_shut:
+            self.fail(RemoteProtocolError("the server is in a transaction that no request has begun"))
 
     def _follow_lease(self, status: str) -> None:
         for outcast in self._waiting.follow_status(status):
