@@ -8,6 +8,7 @@ import trustme
 from pgproto import AuthenticationError, ConnectionLost, QueryTimeout, TLSError
 from tests.contract.faces import Face
 from tests.support.certificates import KEY_PASSWORD, Certificates
+from tests.support.faulty_proxy import FaultyProxy, How
 from tests.support.landings import address
 from tests.support.servers import Server, TLSFiles
 
@@ -56,6 +57,21 @@ async def test_a_session_under_tls(
     with pytest.raises(TLSError):
         async with face.connect(dsn, **{**parameters, "sslrootcert": str(stranger)}):
             raise AssertionError("connected to a server that nobody vouches for")
+
+
+@pytest.mark.parametrize("how", ["reset", "hang up"])
+async def test_the_line_breaks_under_tls(
+    face: Face, own_postgres: Server, authority: trustme.CA, how: How
+) -> None:
+    dsn = own_postgres.dsn_for("alice")
+    with FaultyProxy(own_postgres.host, own_postgres.port) as proxy:
+        parameters = {"host": "127.0.0.1", "port": str(proxy.port), "sslmode": "require"}
+        async with face.connect(dsn, **parameters) as session:
+            assert await session.fetchval(SSL) is True
+            proxy.fail(how)
+            with pytest.raises(ConnectionLost):
+                await session.fetchval("select 1", timeout=30)
+            assert session.is_closed
 
 
 @pytest.mark.parametrize("negotiation", ["postgres", "direct"])

@@ -47,8 +47,6 @@ logger = logging.getLogger("pgproto")
 
 R = TypeVar("R")
 
-Action: TypeAlias = Callable[[], object]
-
 Seat: TypeAlias = "tuple[threading.Lock | None, float | None]"
 """Where a thread waits: a passenger for this lock, or at the wheel; and until when."""
 

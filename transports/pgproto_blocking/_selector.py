@@ -48,7 +48,7 @@ if sys.platform == "linux":
     }
 
     class _Epoll:
-        """As `selectors.EpollSelector`, which which also finds out what has happened."""
+        """As `selectors.EpollSelector`, but it does not find out what has happened."""
 
         __slots__ = ("_epoll", "close", "unregister")
 

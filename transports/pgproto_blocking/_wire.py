@@ -211,8 +211,9 @@ class Wire:
         """Wait until the socket can do what is wanted of it, for at most ``timeout`` seconds."""
         if timeout is not None and timeout > _LONGEST_WAIT:
             timeout = _LONGEST_WAIT
-        if self._selector is not None:
-            self._selector.select(timeout)
+        selector = self._selector
+        if selector is not None:
+            selector.select(timeout)
 
     def shut_down(self) -> None:
         """End the connection, so that a thread that waits for it wakes up and closes it."""
