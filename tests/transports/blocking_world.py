@@ -24,7 +24,7 @@ from pgproto_blocking import _driver, _flow, _wire
 from tests.contract.faces import Awaited
 from tests.transports.worlds import Function, How, Main, World
 
-__all__ = ["BlockingWorld"]
+__all__ = ["BlockingWorld", "drive"]
 
 T = TypeVar("T")
 
@@ -38,10 +38,16 @@ class BlockingWorld(World):
         super().__init__(network)
         self.connect = self._connect
         self._now = 0.0
+        self._sockets: list[_Socket] = []
 
     def run(self, main: Main[T]) -> T:
         with self._in_force():
-            return _drive(main(self))
+            outcome = self._run(main)
+        assert all(each.fileno() == -1 for each in self._sockets), "a file descriptor is left open"
+        return outcome
+
+    def _run(self, main: Main[T]) -> T:
+        return drive(main(self))
 
     @contextmanager
     def _in_force(self) -> Generator[None, None, None]:
@@ -61,7 +67,8 @@ class BlockingWorld(World):
             yield Awaited(session)
 
     def _open(self, host: str, port: int) -> socket.socket:
-        return _Socket(self, self.network.open(f"{host}:{port}"))
+        self._sockets.append(_Socket(self, self.network.open(f"{host}:{port}")))
+        return self._sockets[-1]
 
     def now(self) -> float:
         return self._now
@@ -75,10 +82,16 @@ class BlockingWorld(World):
         self._now = then
         self.network.advance(then)
 
-    async def sleep(self, seconds: float) -> None:
-        until = self._now + seconds
-        while self._now < until:
+    def wait_for(self, condition: Callable[[], bool], until: float = math.inf) -> bool:
+        """Let virtual time pass until it is so, or it is too late; returns whether it is so."""
+        while not condition():
+            if self._now >= until:
+                return False
             self.let_pass(until)
+        return True
+
+    async def sleep(self, seconds: float) -> None:
+        self.wait_for(lambda: False, self._now + seconds)
 
     async def in_peace(self, function: Function) -> None:
         await function()
@@ -110,7 +123,7 @@ class BlockingWorld(World):
         return results
 
 
-def _drive(coroutine: Awaitable[T]) -> T:
+def drive(coroutine: Awaitable[T]) -> T:
     """Run a coroutine that never suspends."""
     try:
         cast("Coroutine[Any, Any, T]", coroutine).send(None)
@@ -192,11 +205,8 @@ class _Selector(selectors.BaseSelector):
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         until = math.inf if timeout is None else self._world.now() + timeout
-        while True:
-            events = [(key, ready) for key in self._keys.values() if (ready := _ready(key))]
-            if events or self._world.now() >= until:
-                return events
-            self._world.let_pass(until)
+        self._world.wait_for(lambda: any(map(_ready, self._keys.values())), until)
+        return [(key, ready) for key in self._keys.values() if (ready := _ready(key))]
 
 
 def _ready(key: selectors.SelectorKey) -> int:

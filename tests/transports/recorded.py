@@ -288,7 +288,10 @@ def _has_socket(driver: Any) -> bool:
     wire = getattr(driver, "_wire", None)
     if wire is None:
         return driver._transport is not None and not driver._transport.is_closing()
-    return bool(wire.is_open if hasattr(wire, "is_open") else wire.stream is not None)
+    if not hasattr(wire, "is_open"):
+        return wire.stream is not None
+    # Where a thread waits for it, it was shut down, and that thread closes it as it wakes up.
+    return bool(wire.is_open and driver._at_wheel is None)
 
 
 def record(pool: Any) -> Trace:

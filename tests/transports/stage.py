@@ -9,8 +9,6 @@ from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Any, Final, cast
 
-import anyio
-
 import pgproto_asyncio
 from pgproto import SerializationFailure
 from pgproto.testing import Direction, FakeServer, Fault, Network, Statement
@@ -144,7 +142,7 @@ class Stage:
     def new_pool(self, **options: Any) -> AbstractAsyncContextManager[pgproto_asyncio.Pool]:
         """A pool of this world's transport."""
         pool = self.world.make_pool(DSN, **{**self._options, **options})
-        self.traces.append(record(pool))
+        self.traces.append(record(getattr(pool, "_wrapped", pool)))
         return cast("AbstractAsyncContextManager[pgproto_asyncio.Pool]", pool)
 
     # What scenes are made of.
@@ -171,7 +169,7 @@ class Stage:
     async def hold(self, seconds: float) -> None:
         """Acquire a session, and keep it for so long."""
         async with self.pool.acquire():
-            await anyio.sleep(seconds)
+            await self.world.sleep(seconds)
 
     async def ask(self, number: int = 1) -> None:
         """Make a one-shot request."""
@@ -179,10 +177,16 @@ class Stage:
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Let time pass until it is so."""
-        with anyio.fail_after(_PATIENCE):
-            while not condition():
-                await anyio.sleep(LATENCY)
-                self.network.advance(self.world.now())
+        assert await self._comes_to(condition), f"it did not come to this within {_PATIENCE} s"
+
+    async def _comes_to(self, condition: Callable[[], bool]) -> bool:
+        deadline = self.world.now() + _PATIENCE
+        while not condition():
+            if self.world.now() >= deadline:
+                return False
+            await self.world.sleep(LATENCY)
+            self.network.advance(self.world.now())
+        return True
 
     # What must hold.
 
@@ -204,7 +208,6 @@ class Stage:
     async def _all_at_once(self) -> int:
         """How many sessions can be had at one time; each has to be as good as new."""
         most = held = 0
-        everybody = anyio.Event()
 
         async def borrow(number: int) -> None:
             nonlocal most, held
@@ -213,10 +216,7 @@ class Stage:
                 assert await session.fetchval(ADD, number) == number + 1
                 held += 1
                 most = max(most, held)
-                if held == self.max_size:
-                    everybody.set()
-                with anyio.move_on_after(_PATIENCE):
-                    await everybody.wait()
+                await self._comes_to(lambda: most == self.max_size)
                 held -= 1
 
         await self.beside(*[partial(borrow, 1000 * number) for number in range(self.max_size)])
