@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.faces import ALL, FACES, Connect, Face, Session
+from tests.contract.faces import ALL, CANCEL_TIMEOUT, FACES, Connect, Face, Session
 from tests.contract.observer import Observer
 from tests.support.faulty_proxy import FaultyProxy
 from tests.support.servers import Server, Unavailable
@@ -77,7 +77,7 @@ def connect(face: Face, postgres: Server) -> Connect:
     """Opens sessions with the server on the transport under test, as superuser over the Unix socket."""
 
     def connect(**parameters: object) -> AbstractAsyncContextManager[Session]:
-        return face.connect(postgres.dsn, **parameters)
+        return face.connect(postgres.dsn, **{"cancel_timeout": CANCEL_TIMEOUT, **parameters})
 
     return connect
 

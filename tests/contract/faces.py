@@ -24,7 +24,20 @@ import pgproto_asyncio
 import pgproto_blocking
 from pgproto._verbs import _async, _async_copy, _async_listening, _async_scopes, _async_session
 
-__all__ = ["ALL", "FACES", "LOOPS", "SWIFT", "Connect", "Face", "Job", "LoopFace", "Session", "Tasks"]
+__all__ = [
+    "ALL",
+    "CANCEL_TIMEOUT",
+    "FACES",
+    "LOOPS",
+    "SWIFT",
+    "Connect",
+    "Face",
+    "Job",
+    "LoopFace",
+    "Session",
+    "Tasks",
+    "in_flight",
+]
 
 T = TypeVar("T")
 
@@ -34,8 +47,11 @@ Session: TypeAlias = pgproto_asyncio.Session
 Opening: TypeAlias = AbstractAsyncContextManager[Session]
 Connect: TypeAlias = Callable[..., Opening]
 
+CANCEL_TIMEOUT = 20.0
+"""For sessions that are to survive a cancel request, also on a machine that is busy."""
+
 _POLL_INTERVAL = 0.005
-_POLL_PATIENCE = 20.0
+_POLL_PATIENCE = 60.0
 
 
 class Job(ABC, Generic[T]):
@@ -306,6 +322,13 @@ class Awaited:
             return next(self._wrapped)
         except StopIteration:
             raise StopAsyncIteration from None
+
+
+def in_flight(session: Session) -> int:
+    """How many requests are on the wire."""
+    shown: Any = session
+    inner: Any = getattr(shown, "_wrapped", shown)
+    return int(inner._core.machine.in_flight)
 
 
 FACES: dict[str, Callable[[], Face]] = {

@@ -47,6 +47,11 @@ class Observer:
         event = self.value("select wait_event from pg_stat_activity where pid = %s", process_id)
         return bool(event == "PgSleep")
 
+    def waits(self, process_id: int) -> bool:
+        """Whether a server process waits for an advisory lock."""
+        event = self.value("select wait_event from pg_stat_activity where pid = %s", process_id)
+        return bool(event == "advisory")
+
     def is_running(self, process_id: int, text: str) -> bool:
         """Whether a server process has taken up a query with this text in it; it may only be parsing it."""
         found = self.value(

@@ -11,7 +11,7 @@ import pgproto_asyncio
 import pgproto_blocking
 from pgproto._verbs import _async_lending
 from tests.contract import faces
-from tests.contract.faces import Awaited, Face, LoopFace
+from tests.contract.faces import CANCEL_TIMEOUT, Awaited, Face, LoopFace
 from tests.contract.observer import Observer
 
 __all__ = ["APPLICATION", "MakePool", "Pool", "backends", "kill_all", "make_pool"]
@@ -33,7 +33,7 @@ faces._TWINS |= {
 
 def make_pool(face: Face, dsn: str, **options: object) -> AbstractAsyncContextManager[Pool]:
     """A pool of the transport under test, to be entered."""
-    options = {"application_name": APPLICATION, **options}
+    options = {"application_name": APPLICATION, "cancel_timeout": CANCEL_TIMEOUT, **options}
     if isinstance(face, LoopFace):
         return cast("AbstractAsyncContextManager[Pool]", face.package.Pool(dsn, **options))
     return cast(
@@ -52,7 +52,8 @@ def kill_all(observer: Observer) -> int:
     """End all sessions of pools, and wait until they are gone; returns how many they were."""
     return int(
         observer.value(
-            "select count(pg_terminate_backend(pid, 5000)) from pg_stat_activity where application_name = %s",
+            "select count(pg_terminate_backend(pid, 60000)) from pg_stat_activity"
+            " where application_name = %s",
             APPLICATION,
         )
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -17,7 +18,9 @@ __all__: list[str] = []
 
 pytestmark = pytest.mark.anyio
 
-TABLE = "create table if not exists committed (token text)"
+COMMITTED = f"committed_{os.getpid()}"
+"""A table; other processes that use the same server have another."""
+TABLE = f"create table if not exists {COMMITTED} (token text)"
 SLOW = """
 create temp table slow (a int);
 create function pg_temp.wait() returns trigger language plpgsql as
@@ -34,11 +37,11 @@ async def test_the_line_breaks_in_the_midst_of_commit(
 ) -> None:
     token = f"{face.name} {direction}"
     observer.execute(TABLE)
-    observer.execute(f"delete from committed where token = '{token}'")
+    observer.execute(f"delete from {COMMITTED} where token = '{token}'")
     async with connect_through() as session:
         with pytest.raises(CommitUnknown) as info:
             async with session.transaction() as tx:
-                await tx.execute("insert into committed values ($1)", token)
+                await tx.execute(f"insert into {COMMITTED} values ($1)", token)
                 # A few bytes of COMMIT, or of its answer, still pass.
                 passed = proxy.links[0].carried[direction]
                 proxy.fail("reset", after=passed + 3, direction=direction)
@@ -46,7 +49,7 @@ async def test_the_line_breaks_in_the_midst_of_commit(
         assert info.value.outcome == "unknown"
         assert session.is_closed
     proxy.mend()
-    count = observer.value("select count(*) from committed where token = %s", token)
+    count = observer.value(f"select count(*) from {COMMITTED} where token = %s", token)
     assert count == (1 if direction == TO_CLIENT else 0)
 
 
@@ -58,19 +61,19 @@ async def test_the_line_breaks_before_commit(
         with pytest.raises(ConnectionLost) as info:
             async with session.transaction() as tx:
                 proxy.fail("reset")
-                await tx.execute("insert into committed values ('never')")
+                await tx.execute(f"insert into {COMMITTED} values ('never')")
         assert not isinstance(info.value, CommitUnknown)
         assert info.value.outcome == "not_committed"
     proxy.mend()
-    assert observer.value("select count(*) from committed where token = 'never'") == 0
+    assert observer.value(f"select count(*) from {COMMITTED} where token = 'never'") == 0
 
 
 async def test_a_deadline_in_the_midst_of_commit(connect: Connect, observer: Observer) -> None:
-    async with connect(command_timeout=0.3, cancel_timeout=20) as session:
-        await session.simple_query(SLOW)
+    async with connect(command_timeout=1, cancel_timeout=20) as session:
+        await session.simple_query(SLOW, timeout=30)
         with pytest.raises(CommitUnknown) as info:
             async with session.transaction() as tx:
-                await tx.execute("insert into slow values (1)")
+                await tx.execute("insert into slow values (1)", timeout=30)
         assert info.value.outcome == "unknown"
         session.terminate()
 
@@ -105,13 +108,13 @@ async def test_a_loss_that_the_block_ignores_is_no_commit(
     async with connect_through() as session:
         with pytest.raises(ConnectionLost) as info:
             async with session.transaction() as tx:
-                await tx.execute("insert into committed values ('ignored')")
+                await tx.execute(f"insert into {COMMITTED} values ('ignored')")
                 proxy.fail("reset")
                 with pytest.raises(ConnectionLost):
                     await tx.execute("select 1")
         assert info.value.outcome == "not_committed"
     proxy.mend()
-    assert observer.value("select count(*) from committed where token = 'ignored'") == 0
+    assert observer.value(f"select count(*) from {COMMITTED} where token = 'ignored'") == 0
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tracemalloc
 from typing import Any
 
@@ -242,17 +243,19 @@ async def test_cancelled_in_the_middle(connect: Connect, face: Face) -> None:
 async def test_cancelled_before_it_begins(connect: Connect, face: Face, observer: Observer) -> None:
     if not isinstance(face, LoopFace):
         pytest.skip("threads are not cancelled")
-    observer.execute("drop table if exists copied_later; create table copied_later (a int)")
+    # Other processes run this test on the same server.
+    table = f"copied_later_{os.getpid()}"
+    observer.execute(f"drop table if exists {table}; create table {table} (a int)")
     async with connect(cancel_timeout=20) as session, connect() as other:  # noqa: SIM117
         async with other.transaction() as tx:
-            await tx.execute("lock table copied_later")
+            await tx.execute(f"lock table {table}")
             with anyio.move_on_after(0.1) as scope:
-                async with session.copy_in("copy copied_later from stdin"):
+                async with session.copy_in(f"copy {table} from stdin"):
                     pytest.fail("it began")
             assert scope.cancelled_caught
             # It did not wait for the lock.
             assert await session.fetchval("select 1") == 1
-    observer.execute("drop table copied_later")
+    observer.execute(f"drop table {table}")
 
 
 async def test_timeouts(connect: Connect, face: Face) -> None:

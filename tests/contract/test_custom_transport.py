@@ -13,7 +13,7 @@ import pytest
 import trustme
 
 from pgproto import ConfigError, ConnectionLost, QueryTimeout, TLSError
-from tests.contract.faces import Face
+from tests.contract.faces import CANCEL_TIMEOUT, Face
 from tests.contract.observer import Observer
 from tests.contract.pools import make_pool
 from tests.support.servers import Server, TLSFiles
@@ -27,6 +27,8 @@ else:
 __all__: list[str] = []
 
 pytestmark = pytest.mark.anyio
+
+PATIENT: dict[str, Any] = {"cancel_timeout": CANCEL_TIMEOUT}
 
 NAME = "db.inside.example"
 """A name that no resolver knows."""
@@ -116,14 +118,14 @@ async def work(session: Any) -> None:
 
 
 async def test_the_servers_unix_socket(face: Face, postgres: Server) -> None:
-    async with face.connect(postgres.dsn, open_socket=opener(face, to_unix(postgres))) as session:
+    async with face.connect(postgres.dsn, open_socket=opener(face, to_unix(postgres)), **PATIENT) as session:
         await work(session)
     assert session.is_closed
 
 
 async def test_one_end_of_a_pair(face: Face, postgres: Server) -> None:
     with to_pair(postgres) as make:
-        async with face.connect(postgres.dsn, open_socket=opener(face, make)) as session:
+        async with face.connect(postgres.dsn, open_socket=opener(face, make), **PATIENT) as session:
             await work(session)
 
 
@@ -136,7 +138,7 @@ async def test_a_stream_that_is_no_socket(face: Face, postgres: Server) -> None:
         opened.append(Wrapped(trio.SocketStream(trio.socket.from_stdlib_socket(made))))
         return opened[-1]
 
-    async with face.connect(postgres.dsn, open_socket=open_socket) as session:
+    async with face.connect(postgres.dsn, open_socket=open_socket, **PATIENT) as session:
         await work(session)
     async with make_pool(face, postgres.dsn, open_socket=open_socket, max_size=1) as pool:
         for number in range(3):
@@ -148,7 +150,7 @@ async def test_a_stream_that_is_no_socket(face: Face, postgres: Server) -> None:
 
 
 async def test_through_a_proxy(face: Face, postgres: Server, proxy: SocksProxy) -> None:
-    parameters = {"host": NAME, "port": 5432, "application_name": "through the proxy"}
+    parameters = {"host": NAME, "port": 5432, "application_name": "through the proxy", **PATIENT}
     make = opener(face, lambda host, port: connect_through(proxy, host, port))
     async with face.connect(postgres.dsn_for("alice"), open_socket=make, **parameters) as session:
         assert proxy.asked == [(NAME, 5432)]
@@ -174,6 +176,7 @@ async def test_tls_inside_a_tunnel(
             open_socket=make,
             sslmode="verify-full",
             sslrootcert=str(roots),
+            **PATIENT,
         ) as session:
             assert await session.fetchval("select ssl from pg_stat_ssl where pid = pg_backend_pid()")
             await work(session)
@@ -203,7 +206,7 @@ async def test_a_stream_that_is_encrypted_already(face: Face, own_postgres: Serv
 
     open_socket: Any = make if face.name == "blocking" else make_stream
     dsn = own_postgres.dsn_for("alice")
-    async with face.connect(dsn, sslmode="disable", open_socket=open_socket) as session:
+    async with face.connect(dsn, sslmode="disable", open_socket=open_socket, **PATIENT) as session:
         assert await session.fetchval("select ssl from pg_stat_ssl where pid = pg_backend_pid()")
         await work(session)
 

@@ -159,7 +159,7 @@ print("fine")
 
 def test_a_fork(postgres: Server) -> None:
     command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", FORKED, postgres.dsn]
-    ran = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert ran.stdout == "fine\n", ran.stderr
 
 

@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from pgproto import ConfigError, ConnectionLost, InvalidCatalogName, InvalidPassword
-from tests.contract.faces import Connect, Face, LoopFace
+from tests.contract.faces import Connect, Face, LoopFace, in_flight
 from tests.contract.observer import Observer
 from tests.support.faulty_proxy import TO_SERVER, FaultyProxy
 from tests.support.servers import Server
@@ -78,7 +78,7 @@ async def test_nobody_listens(face: Face) -> None:
 async def test_connecting_takes_too_long(connect_through: Connect, proxy: FaultyProxy) -> None:
     proxy.fail("swallow", after=10)
     with pytest.raises((ConnectionLost, TimeoutError)):
-        async with connect_through(connect_timeout=2):
+        async with connect_through(connect_timeout=0.3):
             pytest.fail("it connected")
 
 
@@ -122,10 +122,10 @@ async def test_closing_at_the_same_time(connect: Connect, face: Face) -> None:
         assert session.is_closed
 
 
-async def test_closing_lets_pending_requests_finish(connect: Connect, face: Face, observer: Observer) -> None:
+async def test_closing_lets_pending_requests_finish(connect: Connect, face: Face) -> None:
     async with connect() as session, face.tasks() as tasks:
         job = tasks.start(session.fetchval, "select 'done' from pg_sleep(0.1)")
-        await face.until(lambda: observer.sleeps(session.backend_pid))
+        await face.until(lambda: in_flight(session) > 0)
         await session.close()
         assert await job.result() == "done"
 

@@ -42,6 +42,8 @@ def pool_of(face: Face, postgres: Server) -> MakePool:
 
 
 async def test_one_shot_verbs(pool_of: MakePool) -> None:
+    # Other processes run this test on the same server.
+    table = f"pool_many_{os.getpid()}"
     async with pool_of() as pool:
         assert await pool.fetchval("select $1::int + 1", 41) == 42
         assert await pool.fetch("select 1 as a", row=dict) == [{"a": 1}]
@@ -49,13 +51,13 @@ async def test_one_shot_verbs(pool_of: MakePool) -> None:
         with pytest.raises(NoRows):
             await pool.fetch_one("select 1 where false")
         assert (await pool.execute("select 1")).rows == 1
-        await pool.execute("create table if not exists pool_many (a int)")
+        await pool.execute(f"create table {table} (a int)")
         try:
-            assert await pool.executemany("insert into pool_many values ($1)", [(1,), (2,), (3,)]) == 3
+            assert await pool.executemany(f"insert into {table} values ($1)", [(1,), (2,), (3,)]) == 3
             async with pool.transaction(isolation="serializable") as tx:
-                assert await tx.fetchval("select count(*) from pool_many") == 3
+                assert await tx.fetchval(f"select count(*) from {table}") == 3
         finally:
-            await pool.execute("drop table pool_many")
+            await pool.execute(f"drop table {table}")
         # One after the other, they need one session only.
         assert pool.status().connections_num == 1
 

@@ -91,7 +91,8 @@ async def test_a_replica_is_promoted(face: Face, own_postgres: Server) -> None:
             promoted = time.monotonic()
             await face.until(lambda: writers.succeeded_after(promoted, 50))
             first = writers.successes[stopped]
-            assert first - promoted < 5
+            # It is tried again every second or so.
+            assert first - promoted < 15
             assert pool.status().size <= 4
             assert await pool.fetchval("select inet_server_port()") == replica.port
 
@@ -131,49 +132,60 @@ async def test_a_server_restarts_under_load(face: Face, own_postgres: Server, mo
     ):
         await face.until(lambda: len(callers.successes) > 20)
         before = pool.status().connections_num
-        own_postgres.stop(mode)
         down = time.monotonic()
-        await face.sleep(2.0)
-        away = time.monotonic() - down
+        own_postgres.stop(mode)
+        await face.until(lambda: pool.status().connections_num >= before + 5)
         tried = pool.status().connections_num - before
+        away = time.monotonic() - down
         own_postgres.start()
         up = time.monotonic()
         await face.until(lambda: callers.succeeded_after(up, 50))
-        assert next(each for each in callers.successes if each > up) - up < 2
+        assert next(each for each in callers.successes if each > up) - up < 15
         # Those of the first moment, and then never more than one for each of the shortest pauses.
-        assert 2 <= tried <= 4 + away / 0.05
+        assert tried <= 4 + away / 0.05
         assert pool.status().size <= 4
 
 
 async def test_one_attempt_at_a_time_while_the_server_is_silent(
     face: Face, postgres: Server, proxy: FaultyProxy
 ) -> None:
-    options: dict[str, Any] = {"max_size": 8, "connect_timeout": 0.3, "command_timeout": 1.0}
+    options: dict[str, Any] = {
+        "max_size": 8,
+        "connect_timeout": 0.5,
+        "command_timeout": 1.0,
+        "cancel_timeout": 0.5,
+    }
     dsn = postgres.dsn_for("alice")
     async with (
         make_pool(face, dsn, port=proxy.port, sslmode="disable", **options) as pool,
         load(face, pool, "select 1", callers=16) as callers,
     ):
         await face.until(lambda: len(callers.successes) > 20)
-        before = len(proxy.links)
+        before, failed = len(proxy.links), pool.status().connections_errors
+        silent = time.monotonic()
         proxy.fail("reset")
         proxy.mend()
         proxy.fail("swallow")
-        silent = time.monotonic()
-        await face.until(lambda: time.monotonic() > silent + 1)
-        # Those of the first moment have failed by now, and those in use as well.
-        most = 0
-        while time.monotonic() < silent + 3:
-            most = max(most, pool.status().opening)
-            await face.sleep(0.01)
-        assert most == 1
-        assert pool.status().in_use == 0
+
+        def settled() -> bool:
+            # Those of the first moment have failed, and those in use as well.
+            status = pool.status()
+            return status.connections_errors > failed and status.opening == status.in_use == 0
+
+        def tried_twice() -> bool:
+            opening.add(pool.status().opening)
+            return len(proxy.links) >= later + 2
+
+        await face.until(settled)
+        later, opening = len(proxy.links), set[int]()
+        await face.until(tried_twice)
+        assert opening == {0, 1}
         attempts = len(proxy.links) - before
-        assert 3 <= attempts <= 2 * 8 + 3 / 0.3
+        assert attempts <= 2 * 8 + (time.monotonic() - silent) / 0.5
         proxy.mend()
         mended = time.monotonic()
         await face.until(lambda: callers.succeeded_after(mended, 50))
-        assert next(each for each in callers.successes if each > mended) - mended < 2
+        assert next(each for each in callers.successes if each > mended) - mended < 15
 
 
 # --- Sessions that are killed ------------------------------------------------------------------------------
@@ -198,8 +210,8 @@ async def test_fifty_checkouts_after_all_sessions_were_killed(
                 begun = time.monotonic()
                 async with pool.acquire() as session:
                     assert await session.fetchval("select $1::int", number) == number
-                # Nobody waits until those that are dead have been said goodbye to.
-                assert time.monotonic() - begun < 2.5
+                # Nobody waits until those that are dead have been said goodbye to, for five seconds.
+                assert time.monotonic() - begun < 4.5
         # The last dead one may have been found a moment ago, and a successor be due after a short pause.
         await face.until(lambda: pool.status().idle == 4)
         assert pool.status().requests_errors == 0

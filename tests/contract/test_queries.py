@@ -322,4 +322,4 @@ async def test_a_simple_query_can_hold_a_transaction(connect: Connect) -> None:
 async def test_ping(connect: Connect) -> None:
     async with connect() as session:
         await session.ping()
-        await session.ping(timeout=5)
+        await session.ping(timeout=30)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import partial
 from itertools import chain
 from typing import Any
@@ -32,9 +33,9 @@ CALLERS, TURNS = 4, 5
 
 
 @pytest.fixture
-def counter(observer: Observer, face: Face) -> str:
-    """A table with one number, zero."""
-    name = f"counter_{face.name}"
+def counter(observer: Observer) -> str:
+    """A table with one number, zero; other processes that use the same server have another."""
+    name = f"counter_{os.getpid()}"
     observer.execute(f"drop table if exists {name}")
     observer.execute(f"create table {name} as select 0 as value")
     return name
@@ -63,7 +64,7 @@ async def test_what_would_be_possible_alone_is_not_possible_together(
     connect: Connect, face: Face, observer: Observer
 ) -> None:
     """Two who may leave only if the other stays: each sees the other, and neither touches the other's row."""
-    table = f"on_call_{face.name}"
+    table = f"on_call_{os.getpid()}"
     observer.execute(f"drop table if exists {table}")
     observer.execute(f"create table {table} as select number, true as here from generate_series(1, 4) number")
 

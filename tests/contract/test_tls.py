@@ -6,7 +6,7 @@ import pytest
 import trustme
 
 from pgproto import AuthenticationError, ConnectionLost, QueryTimeout, TLSError
-from tests.contract.faces import Face
+from tests.contract.faces import CANCEL_TIMEOUT, Face
 from tests.support.certificates import KEY_PASSWORD, Certificates
 from tests.support.faulty_proxy import FaultyProxy, How
 from tests.support.landings import address
@@ -41,6 +41,7 @@ async def test_a_session_under_tls(
         "hostaddr": own_postgres.host,
         "sslmode": "verify-full",
         "sslrootcert": str(roots),
+        "cancel_timeout": CANCEL_TIMEOUT,
     }
     async with face.connect(dsn, **parameters) as session:
         assert await session.fetchval(SSL) is True
@@ -93,7 +94,7 @@ async def test_all_that_a_server_can_do(
                 pytest.fail("it connected")
         return
     lines: list[str] = []
-    async with face.connect(**parameters, trace=lines.append) as session:
+    async with face.connect(**parameters, cancel_timeout=CANCEL_TIMEOUT, trace=lines.append) as session:
         assert await session.fetchval(SSL) is True
         with pytest.raises(QueryTimeout):
             await session.fetch("select pg_sleep(60)", timeout=0.1)

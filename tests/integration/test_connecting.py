@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -93,14 +94,16 @@ def test_refusals(
 def test_passwords_of_all_kinds(postgres: Server, transport: PlainTransport, password: str) -> None:
     with PlainTransport() as superuser:
         session = connected(superuser, postgres.dsn)
+        # Other processes run this test on the same server.
+        user = f"odd_{os.getpid()}"
         literal = "'" + password.replace("'", "''") + "'"
-        for sql in ("drop role if exists odd", f"create role odd login password {literal}"):
+        for sql in (f"drop role if exists {user}", f"create role {user} login password {literal}"):
             answers = superuser.ask(session, m.Query(sql))
             assert isinstance(answers[0], m.CommandComplete | m.NoticeResponse), answers
         try:
-            connected(transport, postgres.dsn_for("odd", "-"), password=password)
+            connected(transport, postgres.dsn_for(user, "-"), password=password)
         finally:
-            superuser.ask(session, m.Query("drop role odd"))
+            superuser.ask(session, m.Query(f"drop role {user}"))
 
 
 def test_iteration_counts(own_postgres: Server, transport: PlainTransport) -> None:

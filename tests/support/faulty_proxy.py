@@ -117,7 +117,7 @@ class FaultyProxy:
     # In the thread.
 
     def _run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(10)
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(60)
 
     async def _call(self, function: Callable[[], T]) -> T:
         return function()

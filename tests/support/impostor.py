@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 __all__ = ["Greeting", "Impostor", "greeter", "impostor"]
 
-_PATIENCE = 10.0
+_PATIENCE = 60.0
 _CLIENT_HELLO = b"\x16"
 
 

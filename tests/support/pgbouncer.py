@@ -113,7 +113,7 @@ class PgBouncer:
         self._write_configuration()
         env = {"PATH": os.environ.get("PATH", os.defpath), "HOME": "/"}
         self._pid = self._home.launch([program, "pgbouncer.ini"], folder=self.folder, env=env)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while not self._answers():
             if not is_running(self._pid) or time.monotonic() > deadline:
                 self.stop()

@@ -40,7 +40,7 @@ __all__ = [
     "shared_server",
 ]
 
-_START_TIMEOUT = 60.0
+_START_TIMEOUT = 120.0
 _STOP_SIGNALS = {"immediate": signal.SIGQUIT, "fast": signal.SIGINT, "smart": signal.SIGTERM}
 
 _own_homes: dict[int, Home] = {}
@@ -193,7 +193,7 @@ class Server(Cluster):
         announcement = "reloading configuration files"
         already = self.log.count(announcement)
         os.kill(pid, signal.SIGHUP)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         # The postmaster logs the signal, and reads all its files before it starts another backend.
         while self.log.count(announcement) == already:
             if time.monotonic() > deadline:

@@ -21,7 +21,7 @@ from pgproto.testing import FakeServer, FakeSession
 
 __all__ = ["PATIENCE", "Line", "Loopback", "Outcome", "in_threads", "interrupted_at"]
 
-PATIENCE = 10.0
+PATIENCE = 60.0
 """Seconds after which whoever has not come back never will."""
 
 _SOURCES = tuple(str(Path(package.__file__ or "").parent) for package in (pgproto, pgproto_blocking))
