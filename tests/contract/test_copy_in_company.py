@@ -307,6 +307,7 @@ async def test_a_line_that_breaks(connect_through: Connect, proxy: FaultyProxy) 
         assert caught.value.outcome == "not_committed"
 
 
+@pytest.mark.parametrize("postgres", [18], indirect=True, ids=["observed"])
 async def test_over_tls(face: Face, own_postgres: Server) -> None:
     issued = trustme.CA().issue_cert("db.example")
     chain = b"".join([each.bytes() for each in issued.cert_chain_pems])

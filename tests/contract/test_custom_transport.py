@@ -159,6 +159,7 @@ async def test_through_a_proxy(face: Face, postgres: Server, proxy: SocksProxy) 
         assert await session.fetchval("show application_name") == "through the proxy"
 
 
+@pytest.mark.parametrize("postgres", [18], indirect=True, ids=["observed"])
 async def test_tls_inside_a_tunnel(
     face: Face, own_postgres: Server, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -183,6 +184,7 @@ async def test_tls_inside_a_tunnel(
         assert len(proxy.asked) == 2
 
 
+@pytest.mark.parametrize("postgres", [18], indirect=True, ids=["observed"])
 @pytest.mark.parametrize("own_postgres", [18], indirect=True, ids=["pg18"])
 @pytest.mark.parametrize("face", ["trio", "blocking"], indirect=True)
 async def test_a_stream_that_is_encrypted_already(face: Face, own_postgres: Server) -> None:

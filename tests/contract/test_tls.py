@@ -14,7 +14,11 @@ from tests.support.servers import Server, TLSFiles
 
 __all__: list[str] = []
 
-pytestmark = pytest.mark.anyio
+pytestmark = [
+    pytest.mark.anyio,
+    # The servers under test are others than the one that the observer looks at.
+    pytest.mark.parametrize("postgres", [18], indirect=True, ids=["observed"]),
+]
 
 NAME = "db.example"
 SSL = "select ssl from pg_stat_ssl where pid = pg_backend_pid()"
