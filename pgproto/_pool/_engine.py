@@ -50,7 +50,7 @@ class Engine(Ledger[S, W]):
         while self._phase is Phase.OPEN and len(self._slots) < self._max_size:
             opening = counts[SlotState.OPENING]
             on_their_way = opening + counts[SlotState.PREPARING]
-            crowded = bool(self._crowd) and not self._idle and not on_their_way
+            crowded = self._is_crowded() and not self._idle and not on_their_way
             if len(self._waiting) <= on_their_way and self._present() >= self._min_size and not crowded:
                 return
             if not self._opener.may_begin(now, opening):
@@ -58,6 +58,10 @@ class Engine(Ledger[S, W]):
                     self._want(self._opener.retry_at)
                 return
             self._open_one(now)
+
+    def _is_crowded(self) -> bool:
+        """Whether some session has more than one holder."""
+        return len(self._leases) + self._joiners > self._counts[_LEASED]
 
     def _open_one(self, now: float) -> None:
         self._numbers += 1
@@ -111,7 +115,7 @@ class Engine(Ledger[S, W]):
     def _end_warm_ups(self) -> None:
         if self._warm_ups and self._established() >= self._min_size:
             for ticket in self._warm_ups:
-                self._actions.append(Grant(ticket))
+                self.due.append(Grant(ticket))
                 ticket.state = TicketState.ENDED
             self._warm_ups.clear()
 
@@ -164,15 +168,24 @@ class Engine(Ledger[S, W]):
         Sessions are filled evenly, each in its turn. But where one has just been left, the next request is
         as well off, and it travels with those of others who got their answers from there at the same time.
         """
-        ring, recent = self._ring, self._recent
+        recent, ring = self._recent, self._ring
+        if recent is not None and self._attracts(recent, now):
+            return recent
         while ring:
-            slot = ring[0]
-            if self._has_room(slot, now):
-                if recent is not None and recent.holders <= slot.holders and self._has_room(recent, now):
-                    return recent
-                return slot
+            if self._has_room(ring[0], now):
+                return ring[0]
             ring.popleft().listed = False
         return None
+
+    def _attracts(self, recent: Slot[S], now: float) -> bool:
+        """Whether the session that was left last has room, and the one whose turn it is not more of it."""
+        holders = recent.holders
+        return (
+            holders < self._multiplex
+            and now < recent.expires_at
+            and not recent.changed
+            and holders <= self._ring[0].holders  # where there is room, it is listed
+        )
 
     def _has_room(self, slot: Slot[S], now: float) -> bool:
         return slot.shared and slot.holders < self._multiplex and now < slot.expires_at and not slot.changed
@@ -215,7 +228,7 @@ class Engine(Ledger[S, W]):
     def _hand_over(self, slot: Slot[S], now: float) -> None:
         """The session changes hands, in this one step; who waited learns of it by `Grant`."""
         ticket = self._queue.first()
-        self._actions.append(Grant(ticket))
+        self.due.append(Grant(ticket))
         self._queue.leave(ticket)
         waited = now - ticket.asked_at
         counters = self._counters
@@ -250,9 +263,7 @@ class Engine(Ledger[S, W]):
             self._counts[slot.state] -= 1
             self._counts[_LEASED] += 1
             slot.state = _LEASED
-        if slot.holders:
-            self._crowd += 1
-        else:
+        if not slot.holders:
             slot.prepared = False
             slot.leased_at = now
         slot.uses += 1
@@ -273,7 +284,6 @@ class Engine(Ledger[S, W]):
             if slot is self._recent:
                 self._recent = None
             return True
-        self._crowd -= 1
         self._recent = slot
         if since > slot.leased_at:
             slot.leased_at = since  # answers come in order, so the others have it since then at the earliest

@@ -65,7 +65,6 @@ class Ledger(Generic[S, W]):
         self._idle: list[Slot[S]] = []
         # Sessions with room for one-shot requests, and some that had it once: whoever looks clears them away.
         self._ring: deque[Slot[S]] = deque()
-        self._crowd: int = 0  # one-shot requests that came to a session that others had already
         self._recent: Slot[S] | None = None  # the session that one of several one-shot requests left last
         self._joiners: int = 0  # one-shot requests that have a session without a ticket
         self._queue: Queue[S, W] = Queue()
@@ -79,7 +78,7 @@ class Ledger(Generic[S, W]):
             None if config.shed_target is None else Shedder(config.shed_target, config.shed_interval)
         )
         self._last_error: str | None = None
-        self._actions: list[Action[S, W]] = []
+        self.due: list[Action[S, W]] = []
         """What there is to do. Who is to be woken is noted here first, and leaves the queue then: if that is
         interrupted, nobody is in neither."""
         self._taken: list[Action[S, W]] = []  # what `actions` has returned last
@@ -105,12 +104,12 @@ class Ledger(Generic[S, W]):
     def _want(self, time: float) -> None:
         if time < self._wake:
             self._wake = time
-            self._actions.append(WakeAt(time))
+            self.due.append(WakeAt(time))
 
     def _begin(self, slot: Slot[S], step: Step[S], timeout: float | None, now: float) -> None:
         slot.step = step
         slot.step_deadline = now + or_inf(timeout)
-        self._actions.append(step)
+        self.due.append(step)
         self._want(slot.step_deadline)
 
     def _run_hook(self, slot: Slot[S], hook: Hook, now: float) -> None:
@@ -142,7 +141,7 @@ class Ledger(Generic[S, W]):
         """Begin the accounts anew: nobody has a session, or waits for one, and all are to be closed."""
         self._idle = []
         self._ring = deque()
-        self._crowd = self._joiners = 0
+        self._joiners = 0
         self._recent = None
         self._queue = Queue()
         self._waiting = self._queue.order
@@ -154,7 +153,7 @@ class Ledger(Generic[S, W]):
             slot.state, slot.holders, slot.shared, slot.listed = SlotState.CLOSING, 0, False, False
             self._counts[SlotState.CLOSING] += 1
         self._opener.start_over()
-        self._actions = []
+        self.due = []
         self._wake = inf
         self._refresh()
 
@@ -186,7 +185,7 @@ class Ledger(Generic[S, W]):
         step = Close(slot, graceful=False)
         slot.step = step
         slot.step_deadline = inf
-        self._actions.append(step)
+        self.due.append(step)
 
     def _remove(self, slot: Slot[S]) -> None:
         """The socket is closed, and the slot free for another session."""
@@ -203,7 +202,7 @@ class Ledger(Generic[S, W]):
     def _finish_closing(self) -> None:
         if self._phase is Phase.CLOSING and not self._slots:
             self._phase = Phase.CLOSED
-            self._actions.append(Closed())
+            self.due.append(Closed())
 
     def _retire_generation(self, now: float) -> None:
         """None of the present sessions is lent again; those that are being opened are given up."""
@@ -235,7 +234,7 @@ class Ledger(Generic[S, W]):
 
     def _refuse(self, ticket: Ticket[S, W], error: BaseException) -> None:
         """End a ticket that waits."""
-        self._actions.append(Refuse(ticket, error))
+        self.due.append(Refuse(ticket, error))
         self._queue.leave(ticket)
         ticket.state = TicketState.ENDED
         if ticket.kind is not TicketKind.WARM_UP:

@@ -9,7 +9,7 @@ from pgproto._pool._gauges import Gauges
 from pgproto._pool._ledger import Phase, or_inf
 from pgproto._pool._recycling import CLEAN, LOST, Report
 from pgproto._pool._slots import Slot, SlotState, Ticket, TicketKind, TicketState
-from pgproto._pool._status import bucket
+from pgproto._pool._status import SHORTEST, bucket
 from pgproto._seconds import seconds
 from pgproto.errors import PoolClosed, PoolTimeout
 
@@ -79,24 +79,32 @@ class Lending(Gauges[S, W]):
         """
         if self._waiting or not self._direct:
             return None
-        idle = self._idle
-        if idle:
-            slot = idle[-1]
-            if now >= slot.ready_until:
-                return None
-            idle.pop()
-            self._occupy(slot, now, shared=True)
+        recent = self._recent
+        if recent is not None and not self._idle and self._attracts(recent, now):
+            # As `_occupy` does, for most requests without calling it.
+            slot = recent
+            slot.uses += 1
+            slot.holders += 1
+            if self._ring[0] is slot:
+                self._ring.rotate(-1)
         else:
-            found = self._find_shared(now)
+            found = self._find_at_once(now)
             if found is None:
                 return None
             slot = found
             self._occupy(slot, now, shared=True)
-            if len(self._slots) < self._max_size:
-                self._grow(now)
         self._joiners += 1
         self._counters.requests_num += 1
+        if slot.holders > 1 and len(self._slots) < self._max_size:
+            self._grow(now)
         return slot
+
+    def _find_at_once(self, now: float) -> Slot[S] | None:
+        """A session for a one-shot request that is ready; one that nobody has, if there is one."""
+        idle = self._idle
+        if not idle:
+            return self._find_shared(now)
+        return idle.pop() if now < idle[-1].ready_until else None
 
     def leave(self, slot: Slot[S], since: float, now: float, report: Report = CLEAN) -> None:
         """The request is over that `join`ed the session at that time."""
@@ -104,7 +112,9 @@ class Lending(Gauges[S, W]):
             return  # the pool has closed, and taken the session away
         self._joiners -= 1
         self._count_return(slot, since, now)
-        self._come_back(slot, now, report, alone=self._vacate(slot, since))
+        alone = self._vacate(slot, since)
+        if alone or report is not CLEAN or self._waiting:
+            self._come_back(slot, now, report, alone=alone)
 
     def reject(self, slot: Slot[S], now: float, report: Report = LOST) -> None:
         """The session was dead that the request got by `join`: it has to `acquire` another."""
@@ -126,7 +136,7 @@ class Lending(Gauges[S, W]):
         counters, held = self._counters, now - since
         counters.returns_num += 1
         counters.usage_s += held
-        counters.usage_histogram[bucket(held)] += 1
+        counters.usage_histogram[bucket(held) if held >= SHORTEST else 0] += 1
         slot.last_used_at = now
 
     def _immediate_refusal(self, ticket: Ticket[S, W], now: float) -> PoolTimeout | None:

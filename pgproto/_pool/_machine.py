@@ -74,17 +74,12 @@ class PoolMachine(Lending[S, W]):
     def __init__(self, config: PoolConfig, random: Callable[[], float]) -> None:
         super().__init__(config, random)
 
-    @property
-    def has_actions(self) -> bool:
-        """Whether there is something to do."""
-        return bool(self._actions)
-
     def actions(self) -> list[Action[S, W]]:
         """What there is to do, in this order; each is returned once."""
-        actions = self._actions
-        if actions:
-            self._taken, self._actions = actions, []
-        return actions
+        due = self.due
+        if due:
+            self._taken, self.due = due, []
+        return due
 
     # --- The pool itself ---------------------------------------------------------------------------------
 
@@ -129,7 +124,7 @@ class PoolMachine(Lending[S, W]):
                 if slot.state is SlotState.OPENING:
                     self._force(slot)
         if self._phase is Phase.CLOSED:
-            self._actions.append(Closed())
+            self.due.append(Closed())
             return
         self._close_by = min(self._close_by, close_by)
         if self._slots and now < self._close_by:
@@ -197,7 +192,7 @@ class PoolMachine(Lending[S, W]):
         may be that somebody is woken twice, or who does not wait: take the last word.
         """
         woken: dict[Ticket[S, W], BaseException] = {}
-        for action in (*self._taken, *self._actions):
+        for action in (*self._taken, *self.due):
             if isinstance(action, Grant | Refuse):
                 woken[action.ticket] = action.error if isinstance(action, Refuse) else started_over()
         for ticket in (*self._waiting, *self._warm_ups):
@@ -209,11 +204,11 @@ class PoolMachine(Lending[S, W]):
             if ticket.state is TicketState.WAITING:
                 self._counters.requests_errors += ticket.kind is not TicketKind.WARM_UP
                 ticket.state = TicketState.ENDED
-            self._actions.append(Refuse(ticket, error))
+            self.due.append(Refuse(ticket, error))
         for slot in self._slots:
             self._force(slot)
         if self._phase is Phase.CLOSED:
-            self._actions.append(Closed())
+            self.due.append(Closed())
         self._finish_closing()
         self._settle(now)
         self._want(self._next_time(now))

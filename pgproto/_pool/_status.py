@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from pgproto._dataclasses import dataclass
 
-__all__ = ["Counters", "PoolStatus", "SessionStatus", "bucket"]
+__all__ = ["SHORTEST", "Counters", "PoolStatus", "SessionStatus", "bucket"]
 
 _BUCKETS = 21
+
+SHORTEST: Final = 0.001
+"""Durations below so many seconds are all in the first place of a histogram."""
 
 
 def bucket(seconds: float) -> int:

@@ -189,7 +189,7 @@ class Upkeep(Engine[S, W]):
                 return ticket.leased_at + self._leak_after
             self._leaked.add(ticket)
             self._counters.leaks_num += 1
-            self._actions.append(ReportLeak(ticket, now - ticket.leased_at))
+            self.due.append(ReportLeak(ticket, now - ticket.leased_at))
         return inf
 
     def _next_time(self, now: float) -> float:
@@ -212,7 +212,7 @@ class Upkeep(Engine[S, W]):
             if ticket.kind is not TicketKind.SHARED:
                 if ticket not in self._leaked:
                     self._counters.leaks_num += 1
-                self._actions.append(ReportLeak(ticket, now - ticket.leased_at))
+                self.due.append(ReportLeak(ticket, now - ticket.leased_at))
             self._unlease(ticket, TicketState.REVOKED)
         self._idle.clear()
         for slot in list(self._slots):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pgproto._session._lease import lease_of_context
+from pgproto._session._lease import lease_of_context, leases_of_context
 from pgproto._session._machine import RequestMachine
 from pgproto.errors import LocalProtocolError
 
@@ -34,7 +34,7 @@ def is_unharmed(machine: RequestMachine, *, alone: bool) -> bool:
         and not traces.changed
         and traces.refusal is None
         and machine.failure is None
-        and (machine.is_idle if alone else lease_of_context(machine) is None)
+        and (machine.is_idle if alone else not leases_of_context() or lease_of_context(machine) is None)
     )
 
 

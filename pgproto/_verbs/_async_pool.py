@@ -34,7 +34,10 @@ class AsyncPool(AsyncUpkeep[D, W, SessionT], AsyncQueries, Generic[D, W, Session
 
     def _prepare(self) -> None:
         super()._prepare()
-        self._one_shots = _OneShots(self._fulfil)
+        # A one-shot request is made when there is a session for it, so until then its wish stands for it.
+        self._one_shots = cast(
+            "tuple[AsyncDriver, SessionCore, Lease | None]", (_OneShots(self._fulfil), _WISHES, None)
+        )
 
     # The verbs.
 
@@ -79,8 +82,7 @@ class AsyncPool(AsyncUpkeep[D, W, SessionT], AsyncQueries, Generic[D, W, Session
             )
 
     def _connection(self) -> tuple[AsyncDriver, SessionCore, Lease | None]:
-        # A one-shot request is made when there is a session for it, so until then its wish stands for it.
-        return cast("tuple[AsyncDriver, SessionCore, Lease | None]", (self._one_shots, _WISHES, None))
+        return self._one_shots
 
     async def executemany(
         self,
@@ -160,23 +162,32 @@ class AsyncPool(AsyncUpkeep[D, W, SessionT], AsyncQueries, Generic[D, W, Session
 
     async def _fulfil(self, wish: Wish, lease: None = None) -> Any:
         """Make a one-shot request, and wait for its outcome."""
-        machine, since = self._machine, self._now()
-        slot = machine.join(since)
-        if slot is None:
-            return await self._fulfil_in_turn(wish)
-        if machine.has_actions:
+        pool, since = self._machine, self._now()
+        slot = pool.join(since)
+        if pool.due:
             self._pump()
-        member = cast("Member[D]", slot.session)
-        if not _lives(member, shared=True) and not await self._may_stay(slot, member, since):
+        if slot is None or (member := slot.session) is None:
+            return await self._fulfil_in_turn(wish)
+        machine = member.core.machine
+        # Where others' requests are under way, answers come all the time, or the end.
+        lives = machine.flight and machine.failure is None
+        if not lives and not await self._may_stay(slot, member, since):
             return await self._fulfil_in_turn(wish)
         make, arguments = wish
         try:
             return await member.driver.perform(make(member.core, *arguments))
         finally:
-            self._leave(slot, member, since)
+            if slot.holders > 1 and is_unharmed(machine, alone=False):
+                pool.leave(slot, since, self._now())
+                if pool.due:
+                    self._pump()
+            else:
+                self._leave(slot, member, since)
 
     async def _may_stay(self, slot: Slot[Member[D]], member: Member[D], since: float) -> bool:
         """Whether a session that was joined is alive; else it is given back."""
+        if _lives(member, shared=True):
+            return True
         try:
             alive = await self._revives(member, shared=True)
         except BaseException:
@@ -236,14 +247,12 @@ class AsyncPool(AsyncUpkeep[D, W, SessionT], AsyncQueries, Generic[D, W, Session
 
     def _leave(self, slot: Slot[Member[D]], member: Member[D], since: float) -> None:
         """A one-shot request is over, or was given up, that joined the session at that time."""
-        machine = self._machine
         alone = slot.holders == 1
         if is_unharmed(member.core.machine, alone=alone):
-            machine.leave(slot, since, self._now(), self._reset(member) if alone else CLEAN)
-            if machine.has_actions:
-                self._pump()
+            self._machine.leave(slot, since, self._now(), self._reset(member) if alone else CLEAN)
+            self._pump()
         else:
-            self._clear_up(slot, member, partial(machine.leave, slot, since), shared=True)
+            self._clear_up(slot, member, partial(self._machine.leave, slot, since), shared=True)
 
     def _release(self, ticket: Ticket[Member[D], W]) -> None:
         slot = ticket.slot

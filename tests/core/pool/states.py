@@ -78,7 +78,7 @@ def fork(world: World) -> World:
     machine._counts = list(old._counts)
     machine._opener = _copy(old._opener, Opener, _OPENER_FIELDS)
     machine._counters = _COUNTERS
-    machine._actions, machine._taken = [], []
+    machine.due, machine._taken = [], []
     queue: Queue[Record, Person] = Queue()
     order = OrderedDict((tickets[ticket], None) for ticket in old._waiting)
     object.__setattr__(queue, "order", order)

@@ -28,6 +28,42 @@ def test_each_session_gets_as_many_as_the_others() -> None:
         world.check()
 
 
+def test_the_next_comes_where_one_has_just_left() -> None:
+    world = pool_with(3, PoolConfig(max_size=3, multiplex=8))
+    turns = [world.acquire(shared=True) for _ in range(9)]
+    for turn in (turns[4], turns[0], turns[8]):
+        slot = slot_of(turn)
+        world.release(turn)
+        assert world.acquire(shared=True).slot is slot
+
+
+def test_sessions_stay_even_when_some_have_left() -> None:
+    world = pool_with(2, PoolConfig(max_size=2, multiplex=8))
+    turns = [world.acquire(shared=True) for _ in range(4)]
+    for turn in turns[:2]:
+        world.release(turn)
+        for _ in range(4):
+            world.acquire(shared=True)
+            few, many = sorted(slot.holders for slot in world.records)
+            assert many - few <= 2  # one more where somebody has left, and one whose turn it is
+    assert sorted(slot.holders for slot in world.records) == [5, 5]
+
+
+def test_a_session_that_nobody_has_comes_before_one_that_was_left() -> None:
+    world = pool_with(2, PoolConfig(max_size=2, multiplex=8))
+    turns = [world.acquire(shared=True) for _ in range(4)]
+    for turn in (turns[1], turns[3], turns[0]):
+        world.release(turn)
+    assert world.acquire(shared=True).slot is not slot_of(turns[2])
+
+
+def test_one_who_leaves_makes_room_for_one() -> None:
+    world = pool_with(1, PoolConfig(max_size=1, multiplex=3))
+    turns = [world.acquire(shared=True) for _ in range(3)]
+    world.release(turns[1])
+    assert [served(world.acquire(shared=True)) for _ in range(2)] == [True, False]
+
+
 def test_no_more_share_than_may() -> None:
     world = pool_with(2, PoolConfig(max_size=2, multiplex=2))
     turns = [world.acquire(shared=True) for _ in range(5)]

@@ -359,8 +359,7 @@ class World:
         joined = [turn for turn in self.holding if turn.note is JOINED]
         assert machine._leases == {turn: self.holding[turn] for turn in self.holding if turn not in joined}
         assert machine._joiners == len(joined)
-        crowd = len(self.holding) - status.in_use
-        assert machine._crowd == crowd
+        assert machine._is_crowded() == (len(self.holding) > status.in_use)
         assert len(set(machine._idle)) == len(machine._idle)
 
     def _check_queue(self) -> None:
