@@ -9,7 +9,7 @@ from pgproto._session._copy import CopyIn, CopyOut, copy_records_sql
 from pgproto._session._copy_format import RowStream
 from pgproto._session._core import FIND_TYPE, ServerVersion, SessionCore
 from pgproto._session._cursor import Cursor
-from pgproto._session._handover import is_unharmed, is_untouched, take_back
+from pgproto._session._handover import clear_up, has_to_settle, is_unharmed, is_untouched, passes_on
 from pgproto._session._lease import Lease
 from pgproto._session._machine import SEND_AT_ONCE, RequestMachine
 from pgproto._session._markers import Goodbye
@@ -50,11 +50,13 @@ __all__ = [
     "TransactionScope",
     "Waitable",
     "break_off",
+    "clear_up",
     "copy_records_sql",
     "give_outcome",
+    "has_to_settle",
     "is_unharmed",
     "is_untouched",
+    "passes_on",
     "quote_ident",
     "reset_ahead",
-    "take_back",
 ]

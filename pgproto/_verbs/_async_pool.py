@@ -8,12 +8,19 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from dataclasses import replace
 from functools import partial
 from typing import Any, Generic, TypeVar, cast
 
 from pgproto._pool import CLEAN, RENEWED, Report, Slot, Ticket, TicketKind, TicketState
-from pgproto._session import Command, Lease, SessionCore, is_unharmed, is_untouched, reset_ahead, take_back
+from pgproto._session import (
+    Lease,
+    SessionCore,
+    clear_up,
+    has_to_settle,
+    is_unharmed,
+    passes_on,
+    reset_ahead,
+)
 from pgproto._verbs._async import AsyncDriver, AsyncQueries
 from pgproto._verbs._async_lending import AsyncAcquisition, AsyncLoan, AsyncPoolDriver
 from pgproto._verbs._async_scopes import AsyncTransaction
@@ -263,9 +270,7 @@ class AsyncPool(AsyncUpkeep[D, W, SessionT], AsyncQueries, Generic[D, W, Session
         shared = ticket.kind is TicketKind.SHARED
         if not shared:
             member.core.leave_codecs()
-        if is_unharmed(machine, alone=slot.holders == 1) if shared else is_untouched(machine):
-            if not shared:
-                machine.traces.holder += 1
+        if passes_on(machine, shared=shared, alone=slot.holders == 1):
             report = CLEAN if slot.holders > 1 else self._reset(member)
             self._machine.release(ticket, self._now(), report)
             self._pump()
@@ -289,14 +294,9 @@ class AsyncPool(AsyncUpkeep[D, W, SessionT], AsyncQueries, Generic[D, W, Session
         shared: bool,
     ) -> None:
         machine = member.core.machine
-        if not shared:
-            member.driver.act(partial(take_back, machine))
-        elif member.core.lease() is not None:
-            # The request has left a transaction open, or given up a BEGIN that may be on its way, and would
-            # keep the others' waiting for ever.
-            member.driver.start(Command("ROLLBACK", essential=True))
+        member.driver.act(partial(clear_up, machine, shared=shared))
         settled = partial(self._settled, slot, member, give_back)
-        if machine.failure is None and not machine.is_idle and slot.holders == 1:
+        if has_to_settle(machine, alone=slot.holders == 1):
             self._spawn(partial(self._settle, member), settled)
         else:
             settled()
@@ -309,11 +309,7 @@ class AsyncPool(AsyncUpkeep[D, W, SessionT], AsyncQueries, Generic[D, W, Session
     def _settled(
         self, slot: Slot[Member[D]], member: Member[D], give_back: Callable[[float, Report], None]
     ) -> None:
-        report = report_on(member.core)
-        if slot.holders > 1 and report.busy:
-            # It is the others' requests that are under way.
-            report = replace(report, busy=False)
-        give_back(self._now(), report)
+        give_back(self._now(), report_on(member.core, alone=slot.holders == 1))
         self._pump()
 
     def _was_forgotten(self, ticket: Ticket[Member[D], W]) -> None:

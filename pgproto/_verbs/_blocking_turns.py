@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from functools import partial
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from pgproto._pool import CLEAN, RENEWED, Report, Slot, Ticket, TicketKind, TicketState
 from pgproto._seconds import seconds
-from pgproto._session import Command, is_unharmed, is_untouched, reset_ahead, take_back
+from pgproto._session import clear_up, has_to_settle, is_untouched, passes_on, reset_ahead
 from pgproto._verbs._blocking_lending import BlockingLoan, BlockingPoolDriver
 from pgproto._verbs._blocking_session import BlockingSession
 from pgproto._verbs._blocking_upkeep import BlockingUpkeep
@@ -181,72 +180,59 @@ class BlockingTurns(BlockingUpkeep[D, W, SessionT], Generic[D, W, SessionT]):
         """A one-shot request is over, or was given up, that joined a session."""
         slot = stay.slot
         member = None if slot is None else slot.session
-        if slot is None or member is None:
-            return
-        report = self._reset(member) if slot.holders == 1 else CLEAN
-        with self._guard: left = self._leave_at_once(stay, slot, member, report)  # fmt: skip  # noqa: E701
-        if not left:
-            self._clear_up(stay, slot, member, partial(self._end_stay, stay), shared=True)
-
-    def _leave_at_once(
-        self, stay: _Stay[D], slot: Slot[Member[D]], member: Member[D], report: Report
-    ) -> bool:
-        """To be called under the guard; False if there is something to clear up first."""
-        try:
-            if not (report is RENEWED or is_unharmed(member.core.machine, alone=slot.holders == 1)):
-                return False
-            self._end_stay(stay, self._now(), report)
-            self._pump()
-            return True
-        except BaseException:
-            self._start_over()
-            raise
-
-    def _end_stay(self, stay: _Stay[D], now: float, report: Report) -> None:
-        slot, stay.slot = stay.slot, None
-        if slot is not None:
-            self._machine.leave(slot, stay.since, now, report)
+        if slot is not None and member is not None:
+            self._give_back(stay, slot, member)
 
     def _release(self, ticket: Ticket[Member[D], W]) -> None:
         """The ticket's turn is over, however far it has come."""
-        shared = ticket.kind is TicketKind.SHARED
         slot = ticket.slot
         member = None if slot is None else slot.session
-        if slot is None or member is None:
-            if ticket.state is TicketState.WAITING:
-                self._give_up(ticket)
-            return
-        report = self._reset(member) if slot.holders == 1 else CLEAN
-        with self._guard: released = self._release_at_once(ticket, slot, member, report)  # fmt: skip  # noqa: E701
-        if not released:
-            self._clear_up(ticket, slot, member, partial(self._end_turn, ticket), shared=shared)
+        if slot is not None and member is not None:
+            self._give_back(ticket, slot, member)
+        elif ticket.state is TicketState.WAITING:
+            self._give_up(ticket)
 
-    def _release_at_once(
-        self, ticket: Ticket[Member[D], W], slot: Slot[Member[D]], member: Member[D], report: Report
+    def _give_back(
+        self, what: Ticket[Member[D], W] | _Stay[D], slot: Slot[Member[D]], member: Member[D]
+    ) -> None:
+        report = self._reset(member) if slot.holders == 1 else CLEAN
+        with self._guard: done = self._give_back_at_once(what, slot, member, report)  # fmt: skip  # noqa: E701
+        if not done:
+            self._clear_up(what, slot, member)
+
+    def _give_back_at_once(
+        self,
+        what: Ticket[Member[D], W] | _Stay[D],
+        slot: Slot[Member[D]],
+        member: Member[D],
+        report: Report,
     ) -> bool:
         """To be called under the guard; False if there is something to clear up first."""
         try:
-            if ticket.slot is None:
+            if what.slot is None:
                 return True
-            machine = member.core.machine
-            if ticket.kind is TicketKind.SHARED:
-                as_it_was = is_unharmed(machine, alone=slot.holders == 1)
-            else:
+            shared, renewed = _is_shared(what), report is RENEWED
+            if not shared:
                 member.core.leave_codecs()
-                as_it_was = is_untouched(machine)
-                machine.traces.holder += as_it_was or report is RENEWED
-            if not (as_it_was or report is RENEWED):
+            if not passes_on(member.core.machine, shared=shared, alone=slot.holders == 1, renewed=renewed):
                 return False
-            self._end_turn(ticket, self._now(), report)
+            self._end(what, self._now(), report)
             self._pump()
             return True
         except BaseException:
             self._start_over()
             raise
 
-    def _end_turn(self, ticket: Ticket[Member[D], W], now: float, report: Report) -> None:
-        if ticket.slot is not None:
-            self._machine.release(ticket, now, report)
+    def _end(self, what: Ticket[Member[D], W] | _Stay[D], now: float, report: Report) -> None:
+        """To be called under the guard: the pool machine has the session again, if it has not yet."""
+        slot = what.slot
+        if slot is None:
+            return
+        if isinstance(what, _Stay):
+            what.slot = None
+            self._machine.leave(slot, what.since, now, report)
+        else:
+            self._machine.release(what, now, report)
 
     def _reset(self, member: Member[D]) -> Report:
         """Let a reset go ahead of the next holder's requests, if there has to be one and that can be."""
@@ -259,24 +245,13 @@ class BlockingTurns(BlockingUpkeep[D, W, SessionT], Generic[D, W, SessionT]):
         return CLEAN
 
     def _clear_up(
-        self,
-        what: Ticket[Member[D], W] | _Stay[D],
-        slot: Slot[Member[D]],
-        member: Member[D],
-        give_back: Callable[[float, Report], None],
-        *,
-        shared: bool,
+        self, what: Ticket[Member[D], W] | _Stay[D], slot: Slot[Member[D]], member: Member[D]
     ) -> None:
         machine = member.core.machine
-        if not shared:
-            with suppress(Error):
-                member.driver.act(partial(take_back, machine))
-        elif member.core.lease() is not None:
-            # The request has left a transaction open, or given up a BEGIN that may be on its way, and would
-            # keep the others' waiting for ever.
-            member.driver.start(Command("ROLLBACK", essential=True))
-        settled = partial(self._settled, slot, member, give_back)
-        if machine.failure is None and not machine.is_idle and slot.holders == 1:
+        with suppress(Error):
+            member.driver.act(partial(clear_up, machine, shared=_is_shared(what)))
+        settled = partial(self._settled, what, slot, member)
+        if has_to_settle(machine, alone=slot.holders == 1):
             self._call_later(partial(self._let_settle, what, member, settled))
         else:
             with self._guard: settled()  # fmt: skip  # noqa: E701
@@ -299,14 +274,11 @@ class BlockingTurns(BlockingUpkeep[D, W, SessionT], Generic[D, W, SessionT]):
             member.driver.perform(member.core.ping(self._cancel_timeout))
 
     def _settled(
-        self, slot: Slot[Member[D]], member: Member[D], give_back: Callable[[float, Report], None]
+        self, what: Ticket[Member[D], W] | _Stay[D], slot: Slot[Member[D]], member: Member[D]
     ) -> None:
         """To be called under the guard."""
-        report = report_on(member.core)
-        if slot.holders > 1 and report.busy:
-            # It is the others' requests that are under way.
-            report = replace(report, busy=False)
-        self._safely(lambda: give_back(self._now(), report))
+        report = report_on(member.core, alone=slot.holders == 1)
+        self._safely(lambda: self._end(what, self._now(), report))
 
     def _was_forgotten(self, ticket: Ticket[Member[D], W]) -> None:
         self._call_later(partial(self._see_to, ticket))
@@ -321,6 +293,11 @@ class BlockingTurns(BlockingUpkeep[D, W, SessionT], Generic[D, W, SessionT]):
             self._leave(what)
         else:
             self._release(what)
+
+
+def _is_shared(what: Ticket[Any, Any] | _Stay[Any]) -> bool:
+    """Whether it is about one request, or else about a session for oneself."""
+    return isinstance(what, _Stay) or what.kind is TicketKind.SHARED
 
 
 def _lives(member: Member[Any], *, shared: bool) -> bool:

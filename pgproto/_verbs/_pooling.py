@@ -31,7 +31,7 @@ from pgproto._pool import (
     WakeAt,
 )
 from pgproto._pool._status import SessionStatus
-from pgproto._session import Request, SessionCore
+from pgproto._session import Request, SessionCore, has_to_settle
 from pgproto.errors import ConfigError, LocalProtocolError
 from pgproto.types import TypeRegistry
 
@@ -72,8 +72,8 @@ class Member(Generic[D]):
         """Looks after the socket; what comes of it is the transport's own."""
 
 
-def report_on(core: SessionCore) -> Report:
-    """What a session is like, for the pool machine."""
+def report_on(core: SessionCore, *, alone: bool = True) -> Report:
+    """What a session is like, for the pool machine; if others have it too, what is under way is theirs."""
     machine = core.machine
     traces = machine.traces
     refusal, traces.refusal = traces.refusal, None
@@ -81,7 +81,7 @@ def report_on(core: SessionCore) -> Report:
         return Report(changed=True) if traces.changed else CLEAN
     return Report(
         status=machine.status,
-        busy=machine.failure is None and not machine.is_idle,
+        busy=has_to_settle(machine, alone=alone),
         changed=traces.changed,
         closed=machine.failure is not None,
         error=machine.failure or refusal,
