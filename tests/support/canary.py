@@ -12,7 +12,7 @@ from typing import cast
 import pgproto
 import pgproto_asyncio
 
-__all__ = ["CANARY", "everything_about", "songs"]
+__all__ = ["CANARY", "everything_about", "expect_no_song_in", "songs"]
 
 CANARY = "Xq7canary9Zz"
 
@@ -27,6 +27,12 @@ def songs(secret: str = CANARY) -> tuple[bytes, ...]:
     based = [b64encode(bytes(pad) + raw)[pad and 4 :].rstrip(b"=")[:-1] for pad in range(3)]
     texts = [raw, *based, raw.hex().encode(), raw.hex().upper().encode(), b", ".join(b"%d" % c for c in raw)]
     return (*texts, secret.encode("utf-16-le"), secret.encode("utf-16-be"))
+
+
+def expect_no_song_in(*texts: bytes) -> None:
+    """Fail if the canary sings in one of them."""
+    for song in songs():
+        assert not [text for text in texts if song in text], f"the canary sings: {song!r}"
 
 
 def everything_about(error: BaseException) -> bytes:
