@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import threading
+import time
 from collections.abc import Generator, Iterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -18,6 +19,7 @@ from tests.support.servers import Server, Unavailable
 
 __all__: list[str] = []
 
+_PATIENCE = 10.0
 _NEEDS = {"uvloop": "uvloop", "trio": "trio"}
 
 
@@ -48,6 +50,10 @@ def nothing_left_behind(observer: Observer) -> Iterator[None]:
     """No socket and no thread may outlive a test."""
     sockets, threads = _open_sockets(), _threads()
     yield
+    deadline = time.monotonic() + _PATIENCE
+    # Who has been told to end may need a moment.
+    while not (_open_sockets() == sockets and _threads() <= threads) and time.monotonic() < deadline:
+        time.sleep(0.005)
     assert _open_sockets() == sockets
     assert _threads() <= threads
 

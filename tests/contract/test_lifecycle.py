@@ -205,7 +205,9 @@ async def test_no_log_no_fuss(connect: Connect, caplog: pytest.LogCaptureFixture
     with caplog.at_level(logging.INFO):
         async with connect() as session:
             await session.fetch("select 1")
-    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+    # In its debug mode asyncio has something to say, too, where the machine is busy.
+    told = [record for record in caplog.records if record.name == "pgproto"]
+    assert [record for record in told if record.levelno >= logging.WARNING] == []
 
 
 async def test_a_server_that_is_refused_and_asked_again(face: Face, postgres: Server) -> None:
