@@ -26,7 +26,7 @@ pytestmark = pytest.mark.anyio
 NEWS = f"news_{os.getpid()}"
 """Other processes use the same server, and would be heard."""
 
-ODD = 'A "quoted"; drop table t; -- channel'
+ODD = f'A "quoted"; drop table t; -- channel {os.getpid()}'
 
 
 # --- Notifications -----------------------------------------------------------------------------------------
