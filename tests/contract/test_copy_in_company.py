@@ -58,7 +58,7 @@ async def _many(connect: Connect, megabytes: int) -> None:
 
 async def test_leaving_a_copy_out_early(connect: Connect) -> None:
     async with connect(cancel_timeout=20) as session:
-        sql = "copy (select repeat('x', 1000) from generate_series(1, 10000000)) to stdout"
+        sql = "copy (select repeat('x', 1000), generate_series(1, 10000000)) to stdout"
         for _ in range(3):
             async with session.copy_out(sql) as out:
                 async for _chunk in out:
@@ -226,7 +226,7 @@ async def test_cancelled_in_the_middle(connect: Connect, face: Face) -> None:
                     await copy.write(b"1\n" * 100_000)
         assert scope.cancelled_caught
         assert await count(session) == 0
-        sql = "copy (select repeat('x', 1000) from generate_series(1, 10000000)) to stdout"
+        sql = "copy (select repeat('x', 1000), generate_series(1, 10000000)) to stdout"
         with anyio.move_on_after(0.1) as scope:
             async with session.copy_out(sql) as out:
                 async for _ in out:
@@ -288,7 +288,7 @@ async def test_the_connection_is_lost(connect: Connect, face: Face, observer: Ob
             assert isinstance(caught.value, ConnectionLost)
             assert session.is_closed
     async with connect() as session:
-        sql = "copy (select repeat('x', 1000) from generate_series(1, 10000000)) to stdout"
+        sql = "copy (select repeat('x', 1000), generate_series(1, 10000000)) to stdout"
         with pytest.raises(ConnectionLost):
             async with session.copy_out(sql) as out:
                 observer.terminate(session.backend_pid)
