@@ -52,9 +52,10 @@ def nothing_left_behind(observer: Observer) -> Iterator[None]:
     yield
     deadline = time.monotonic() + _PATIENCE
     # Who has been told to end may need a moment.
-    while not (_open_sockets() == sockets and _threads() <= threads) and time.monotonic() < deadline:
+    while not (_open_sockets() <= sockets and _threads() <= threads) and time.monotonic() < deadline:
         time.sleep(0.005)
-    assert _open_sockets() == sockets
+    # Fewer there may be: what other tests have left is collected at any time.
+    assert _open_sockets() <= sockets
     assert _threads() <= threads
 
 
@@ -63,11 +64,11 @@ def _threads() -> set[threading.Thread]:
     return {each for each in threading.enumerate() if not each.name.startswith("Trio thread")}
 
 
-def _open_sockets() -> int | None:
-    """How many sockets this process has; None where the system does not tell."""
+def _open_sockets() -> int:
+    """How many sockets this process has; none where the system does not tell."""
     folder = Path("/proc/self/fd")
     if not folder.exists():
-        return None
+        return 0
     count = 0
     for entry in folder.iterdir():
         try:

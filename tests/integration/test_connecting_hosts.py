@@ -6,17 +6,18 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from tests.support.clusters import free_port
 from tests.support.flows import PlainTransport, connected
 from tests.support.landings import address, attempt, both
 from tests.support.servers import DEFAULT_HBA, Server
 
 TARGETS = ("any", "read-write", "read-only", "primary", "standby", "prefer-standby")
+NOBODY = 1
+"""A port that no server of another process will ever have."""
 
 
 @dataclass
@@ -25,7 +26,7 @@ class Pair:
 
     primary: Server
     replica: Server
-    nobody: int = field(default_factory=free_port)
+    nobody: int = NOBODY
 
     def parameters(self, ports: tuple[int, ...], **more: str) -> dict[str, str]:
         hosts = ",".join([self.primary.host] * len(ports))
@@ -124,7 +125,7 @@ def test_when_another_host_is_tried(pair: Pair) -> None:
 
 def test_the_password_file_is_asked_for_each_host(plain_postgres: Server, tmp_path: Path) -> None:
     passfile = tmp_path / "passwords"
-    port, nobody = str(plain_postgres.port), str(free_port())
+    port, nobody = str(plain_postgres.port), str(NOBODY)
     here = {name: value for name, value in address(plain_postgres).items() if name != "password"}
     by_address = {name: value for name, value in here.items() if name != "host"}
     twice = {**here, "host": "one,two", "hostaddr": "127.0.0.1,127.0.0.1", "port": f"{nobody},{port}"}
