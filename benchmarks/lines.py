@@ -86,6 +86,9 @@ _WIDE_TYPES: Final = "int4 int4 int4 text float8 int4 text"
 
 _OUR_POOLS: Final = ("pgproto pool, multiplex=1", "pgproto pool, multiplex=8")
 _ASYNCPG_POOLS: Final = ("asyncpg pool", "asyncpg pool, no reset")
+_POOLS_ON_ASYNCIO: Final = (
+    "pgproto pool on asyncio, multiplex=1", "pgproto pool on asyncio, multiplex=8", "asyncpg pool on asyncio",
+)  # fmt: skip
 _OTHER_POOLS: Final = ("psycopg (C) pool", "psycopg (C) pool, threads", "pg8000, threads")
 _NUMBERS: Final = "select n::int8 from generate_series(1, 1000000) n"
 _COUNTS: Final = tuple([f"{count:,} rows" for count in (1_000, 10_000, 100_000, 1_000_000, 10_000_000)])
@@ -186,6 +189,16 @@ LINES: Final = (
             Target(_OUR_POOLS[1:], _ASYNCPG_POOLS[1:]),
             Target(_OUR_POOLS[1:], _OTHER_POOLS),
             Target(_OUR_POOLS[1:], (BARE_TEN,)),
+        ),
+    ),
+    Line(
+        "pool-asyncio",
+        "one row, 64 callers through a pool of 10, on asyncio's own loop",
+        "queries/s",
+        _all(Task("one_row", callers=64), *_POOLS_ON_ASYNCIO),
+        (
+            Target(_POOLS_ON_ASYNCIO[:1], _POOLS_ON_ASYNCIO[2:], 1.3),
+            Target(_POOLS_ON_ASYNCIO[1:2], _POOLS_ON_ASYNCIO[2:], 5),
         ),
     ),
     _rows_line("int4", "1,000 rows of one int4", "select n from generate_series(1, 1000) n"),
