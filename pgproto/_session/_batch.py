@@ -142,8 +142,11 @@ class Batch(IntroducingRequest[int]):
 
     def begin(self, machine: RequestMachine) -> None:
         check_sql(self.sql)
-        if first_keyword(self.sql) in ("COPY", "BEGIN", "START", "COMMIT", "ROLLBACK", "END", "ABORT"):
-            raise DataError(f"executemany() cannot repeat {first_keyword(self.sql)}")
+        keyword = first_keyword(self.sql)
+        if keyword == "COPY":
+            raise DataError("executemany() cannot repeat COPY; copy_in() and copy_records_to_table() copy")
+        if keyword in ("BEGIN", "START", "COMMIT", "ROLLBACK", "END", "ABORT"):
+            raise DataError(f"executemany() cannot repeat {keyword}")
         # Even a statement that is known is described again: it costs nothing beside the sets that follow,
         # and nobody has to try again in the midst of a group because it was stale.
         self.introduce(machine, self.sql, "")

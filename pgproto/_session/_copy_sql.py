@@ -15,8 +15,9 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 from pgproto._dataclasses import dataclass
 from pgproto._patterns import pattern
 from pgproto._session._sql import end_of_comment, quote_ident
+from pgproto.errors import DataError
 
-__all__ = ["CopyFormat", "CopyOptions", "CopyStatement", "parse_copy"]
+__all__ = ["CopyFormat", "CopyOptions", "CopyStatement", "expect_no_copy", "no_copy", "parse_copy"]
 
 CopyFormat: TypeAlias = Literal["text", "csv", "binary"]
 
@@ -89,6 +90,18 @@ def parse_copy(sql: str) -> CopyStatement | None:
         return _Parser(sql).statement()
     except _NotUnderstood:
         return None
+
+
+def expect_no_copy(sql: str, verbs: str) -> None:
+    """Raise `DataError` if the statement copies from or to the client, which these verbs cannot do."""
+    copy = parse_copy(sql)
+    if copy is not None and (copy.from_client or copy.to_client):
+        raise DataError(no_copy(verbs, sending=copy.from_client))
+
+
+def no_copy(verbs: str, *, sending: bool) -> str:
+    """What the verbs cannot do, and which one can."""
+    return f"{verbs} cannot {'send copy data; copy_in()' if sending else 'receive copy data; copy_out()'} can"
 
 
 def _tokens(sql: str) -> Iterator[_Token]:

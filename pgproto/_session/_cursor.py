@@ -161,7 +161,7 @@ class _Open(_Batch):
 
     def _execute(self, machine: RequestMachine, statement: Statement) -> None:
         if statement.keyword == "COPY":
-            raise DataError("COPY gives no rows to stream; copy_out() receives its data")
+            raise DataError("COPY gives no rows to stream; copy_in() and copy_out() copy")
         try:
             bind = bound(machine, statement, self._arguments, self.cursor.portal)
         except DataError:

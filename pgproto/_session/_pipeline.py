@@ -127,7 +127,10 @@ class Pipeline(IntroducingRequest[None]):
             check_sql(result.sql)
             check_arguments(result.arguments)
             if first_keyword(result.sql) == "COPY":
-                raise DataError("COPY cannot be part of a pipeline: it would take what follows for its data")
+                raise DataError(
+                    "COPY cannot be part of a pipeline: it would take what follows for its data; "
+                    "copy_in() and copy_out() copy"
+                )
         if self.results:
             self._write(machine)
         else:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
 from pgproto import messages as m
+from pgproto._session._copy_sql import expect_no_copy, no_copy
 from pgproto._session._introduction import (
     EXECUTE,
     IntroducingRequest,
@@ -44,6 +45,7 @@ _KNOWN_UNNAMED: Final[tuple[Step, ...]] = (
     Step.SYNC,
 )
 _COPY: Final = (Step.PARSE, Step.BIND, Step.EXECUTE)
+_VERBS: Final = "execute() and fetch()"
 
 # What it says when a type is not what it was when it was looked up: it was dropped, perhaps made anew under
 # another OID (undefined_object, or internal_error when nothing is found of it), or an attribute was added or
@@ -170,6 +172,7 @@ class Query(IntroducingRequest[R_co]):
         check_sql(self.sql)
         if self._arguments:
             raise DataError(f"COPY takes no parameters; {len(self._arguments)} arguments were given")
+        expect_no_copy(self.sql, _VERBS)
         data = m.Parse("", self.sql).encode() + m.Bind().encode() + EXECUTE
         machine.write(self, data + FLUSH, _COPY)
         self.execute_end = self.first_byte + len(data)
@@ -205,10 +208,10 @@ class Query(IntroducingRequest[R_co]):
             case m.NoData():
                 self._check_shape(machine, ())
             case m.CopyInResponse():
-                machine.send(m.CopyFail("execute() and fetch() cannot send copy data; copy_in() can"))
+                machine.send(m.CopyFail(no_copy(_VERBS, sending=True)))
                 machine.end_group(self)
             case m.CopyOutResponse():
-                self.error = DataError("execute() and fetch() cannot receive copy data; copy_out() can")
+                self.error = DataError(no_copy(_VERBS, sending=False))
             case _:
                 # ParseComplete, CloseComplete, EmptyQueryResponse and unwanted copy data say nothing more.
                 ...

@@ -12,6 +12,7 @@ from pgproto import messages as m
 from pgproto._dataclasses import dataclass
 from pgproto._record import Record, record_type
 from pgproto._rows import Decoder, compile_decoder, skip_rows
+from pgproto._session._copy_sql import expect_no_copy, no_copy
 from pgproto._session._machine import SYNC, RequestMachine
 from pgproto._session._request import COPYING, Request
 from pgproto._session._sql import ENDING, check_kept, check_sql, first_keyword
@@ -55,6 +56,7 @@ def _decode(data: bytes) -> str:
         raise DataError("the server sent text that is not UTF-8") from None
 
 
+_VERB: Final = "simple_query()"
 _TEXT_CODEC: Final = Codec(25, "text", TEXT, _encode, _decode)
 
 
@@ -78,6 +80,8 @@ class SimpleQuery(Request[list[Result]]):
 
     def begin(self, machine: RequestMachine) -> None:
         check_sql(self.sql)
+        if first_keyword(self.sql) == "COPY":
+            expect_no_copy(self.sql, _VERB)
         machine.traces.see_text(self.sql)
         machine.write(self, m.Query(self.sql).encode(), (Step.QUERY,))
 
@@ -94,9 +98,9 @@ class SimpleQuery(Request[list[Result]]):
             case m.EmptyQueryResponse():
                 self._end_statement("")
             case m.CopyInResponse():
-                machine.send(m.CopyFail("simple_query() cannot send copy data; copy_in() can"))
+                machine.send(m.CopyFail(no_copy(_VERB, sending=True)))
             case m.CopyOutResponse():
-                self.error = DataError("simple_query() cannot receive copy data; copy_out() can")
+                self.error = DataError(no_copy(_VERB, sending=False))
             case _:
                 # Copy data that nobody wants.
                 ...

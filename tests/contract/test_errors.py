@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import copy
 import pickle
+from collections.abc import Awaitable, Callable
+from functools import partial
 
 import pytest
 
 from pgproto import (
     CheckViolation,
+    DataError,
     DivisionByZero,
     Error,
     InFailedSqlTransaction,
@@ -16,6 +19,7 @@ from pgproto import (
     LocalProtocolError,
     PipelineAborted,
     PostgresError,
+    QueryCanceled,
     UndefinedColumn,
     UndefinedTable,
     UniqueViolation,
@@ -144,14 +148,50 @@ async def test_every_error_is_one_of_ours(connect: Connect) -> None:
         assert await session.fetchval("select 1") == 1
 
 
-async def test_copy_needs_its_own_verbs(connect: Connect) -> None:
+COPIES = ("copy t from stdin", "/* c */ copy t (a) from stdin (format csv)", "copy (select 1) to stdout")
+
+
+@pytest.mark.parametrize("sql", COPIES)
+async def test_copy_needs_its_own_verbs(connect: Connect, sql: str) -> None:
     async with connect() as session:
         await session.execute("create temp table t (a int)")
-        for sql in ("copy t from stdin", "/* c */ copy t from stdin", "copy t to stdout"):
+
+        async def stream() -> None:
+            async with session.stream(sql) as rows:
+                async for _ in rows:
+                    pytest.fail("there is a row")
+
+        async def pipeline() -> None:
+            async with session.pipeline() as pipeline:
+                pipeline.execute(sql)
+
+        async def prepared() -> None:
+            await (await session.prepare(sql)).fetch()
+
+        verbs = ("execute", "fetch", "fetchval", "fetchrow", "fetch_one", "fetch_columns", "simple_query")
+        attempts: list[Callable[[], Awaitable[object]]] = [
+            *[partial(getattr(session, verb), sql) for verb in verbs],
+            *(stream, pipeline, prepared, partial(session.executemany, sql, [()])),
+        ]
+        for attempt in attempts:
+            async with session.transaction() as tx:
+                with pytest.raises(DataError, match=r"copy_(in|out)\(\).* (can|copy)$"):
+                    await attempt()
+                # The server has heard nothing that could fail.
+                assert session.transaction_status == "T"
+                assert await tx.fetchval("select count(*) from t") == 0
+
+
+async def test_copy_of_which_only_the_server_knows(connect: Connect) -> None:
+    async with connect() as session:
+        await session.execute("create temp table t (a int)")
+        for sql in ('copy U&"t" from stdin', 'copy U&"t" to stdout'):
             for attempt in (session.execute, session.fetch, session.simple_query):
-                with pytest.raises(Error, match=r"copy_(in|out)"):
+                with pytest.raises(Error, match=r"copy_(in|out)\(\) can"):
                     await attempt(sql)
                 assert await session.fetchval("select 1") == 1
+        with pytest.raises(QueryCanceled, match=r"copy_in\(\) can"):
+            await session.simple_query("select 1; copy t from stdin")
         assert await session.fetchval("select count(*) from t") == 0
 
 
