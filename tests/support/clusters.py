@@ -46,7 +46,8 @@ _DEFAULT_SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "log_line_prefix": "%m [%p] %q%u@%d ",
     "log_timezone": "UTC",
-    "max_connections": "100",
+    # Sessions that have ended are counted until a busy server comes to see it.
+    "max_connections": "400",
     "max_prepared_transactions": "10",
     "shared_buffers": "32MB",
     "synchronous_commit": "off",
