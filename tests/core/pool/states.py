@@ -1,8 +1,30 @@
-"""Copies of worlds, and names for the states that they are in."""
+"""Copies of worlds, and names for the states that they are in.
+
+Two worlds are in the same state if one becomes the other by giving other names to slots and callers, and by
+moving the clock: then whatever can happen to one can happen to the other, and leads to the same state again.
+A state's name says therefore all that the machine or the world ever look at, in terms of nothing but
+
+- times as they are ahead of the clock. What is past is only past, as the machine compares times with the
+  clock, and with nothing else.
+- places: of each slot in the stack of idle ones and in the ring, of each caller in the queue and, where
+  callers may be put back, of all callers by the time when they came.
+- for each slot everything else about it, and about those who have it.
+
+A slot's name holds its places, and nothing in it refers to another slot; so the state of all is the multiset
+of these names, and no search for the least of all renamings is needed. Not in a name is what is merely
+counted, logged or told to people; and the number of a slot, and with it the order of `_slots`, which is the
+order of these numbers. That order does matter where several slots are due in one `tick`, and where `expire`
+gives each its time: there the explorer tries all orders that there might be.
+
+What can be computed from the rest, as the number of slots in each state, is left out as well, because
+`World.check_accounts` sees to it after each event that it is what it must be. Pauses after failures to
+connect are taken to be all of one length, and so are idle limits.
+"""
 
 from __future__ import annotations
 
 from collections import OrderedDict, deque
+from collections.abc import Callable
 from dataclasses import fields
 from math import inf
 from typing import Any, TypeAlias
@@ -23,92 +45,128 @@ from pgproto._pool import (
 from pgproto._pool._opener import Opener
 from pgproto._pool._queue import Queue
 from pgproto._pool._status import Counters
-from tests.core.pool.people import JOINED, Machine, Person, Record, Turn
+from tests.core.pool.people import JOINED, Machine, Record, Turn
 from tests.core.pool.world import World
 
-__all__ = ["Name", "describe", "fork", "key"]
+__all__ = ["MACHINE", "Name", "arrivals", "describe", "fork", "key", "key_by_name"]
 
 # --- Copies -----------------------------------------------------------------------------------------------
-# `copy.deepcopy` would do as well, at thirty times the cost.
 
-_SLOT_FIELDS = tuple(Slot.__slots__)
-_TICKET_FIELDS = tuple(Ticket.__slots__)
-_OPENER_FIELDS = tuple(Opener.__slots__)
-_RECORD_FIELDS = tuple(field.name for field in fields(Record))
-_STEP_FIELDS: dict[object, tuple[str, ...]] = {
-    cls: tuple(f.name for f in fields(cls)) for cls in (Open, Check, Reset, RunHook, Close)
-}
+
+def _copier(cls: Any, names: tuple[str, ...]) -> Callable[[Any], Any]:
+    """A function that copies objects of the class; written out, as a loop takes three times as long."""
+    lines = ["def copy(old):", "    new = make(cls)", *(f"    new.{name} = old.{name}" for name in names)]
+    place: dict[str, Any] = {"make": cls.__new__, "cls": cls}
+    exec("\n".join([*lines, "    return new"]), place)
+    copy: Callable[[Any], Any] = place["copy"]
+    return copy
+
+
+_copy_slot = _copier(Slot, tuple(Slot.__slots__))
+_copy_ticket = _copier(Ticket, tuple(Ticket.__slots__))
+_copy_opener = _copier(Opener, tuple(Opener.__slots__))
+_copy_record = _copier(Record, tuple(field.name for field in fields(Record)))
+_copy_queue = _copier(Queue, tuple(Queue.__slots__))
+_copy_world = _copier(World, tuple(field.name for field in fields(World)))
 _COUNTERS = Counters()
+
+MACHINE = frozenset(
+    {
+        # the same in all copies
+        "_check_after", "_config", "_good", "_leak_after", "_multiplex", "_random", "_runs_after_release",
+        "_runs_before_acquire", "_shedder", "reset_ahead",
+        # in the names of states, or what `World.check_accounts` computes
+        "_close_by", "_direct", "_generation", "_joiners", "_max_size", "_min_size", "_phase",
+        "_wake",
+        # so, and copied by `fork`
+        "_counts", "_idle", "_leaked", "_leases", "_opener", "_queue", "_recent", "_ring", "_slots",
+        "_waiting", "_warm_ups",
+        # of no consequence
+        "_counters", "_last_error", "_numbers", "_taken", "due",
+    }
+)  # fmt: skip
+"""All that a machine consists of; whatever is added has to be copied, and be part of the names of states."""
+
+
+def _copy_step(step: Step[Record], slot: Slot[Record]) -> Step[Record]:
+    match step:
+        case Open():
+            return Open(slot)
+        case Close():
+            return Close(slot, step.graceful)
+        case Check():
+            return Check(slot)
+        case Reset():
+            return Reset(slot, step.sql, step.forgets_settings)
+        case RunHook():
+            return RunHook(slot, step.hook)
 
 
 def fork(world: World) -> World:
     """An independent copy of a world between two events. What was merely counted stays behind."""
-    old = world.machine
+    new: World = _copy_world(world)
     machine: Machine = _blank(PoolMachine)  # unchecked: the world checks more than it could
-    machine.__dict__.update(old.__dict__)
-    records: dict[Slot[Record], Record] = {}
-    steps: dict[Slot[Record], Step[Record]] = {}
-    slots: dict[Slot[Record], Slot[Record]] = {}
-    for slot, record in world.records.items():
-        copy = _blank(Slot)
-        for name in _SLOT_FIELDS:
-            setattr(copy, name, getattr(slot, name))
-        slots[slot] = copy
-        records[copy] = twin = _copy(record, Record, _RECORD_FIELDS)
-        if copy.session is not None:
-            copy.session = twin
-        if slot in world.steps:
-            step = world.steps[slot]
-            steps[copy] = copy.step = _copy(step, type(step), _STEP_FIELDS[type(step)])
-            object.__setattr__(copy.step, "slot", copy)
-
+    machine.__dict__ = world.machine.__dict__.copy()
+    new.machine, new.refusals, new.leaks, new.log = machine, [], [], None
+    slots = _fork_slots(world, new)
     tickets: dict[Turn, Turn] = {}
     for ticket in (*world.waiting, *world.holding, *world.warming):
-        tickets[ticket] = turn = _copy(ticket, Ticket, _TICKET_FIELDS)
+        tickets[ticket] = turn = _copy_ticket(ticket)
         if turn.slot is not None:
             turn.slot = slots[turn.slot]
-
-    machine._slots = {slots[slot]: None for slot in old._slots}
-    machine._idle = [slots[slot] for slot in old._idle]
-    machine._ring = deque(slots[slot] for slot in old._ring)
-    machine._recent = None if old._recent is None else slots[old._recent]
-    machine._leases = {tickets[ticket]: slots[slot] for ticket, slot in old._leases.items()}
-    machine._leaked = {tickets[ticket] for ticket in old._leaked}
-    machine._warm_ups = [tickets[ticket] for ticket in old._warm_ups]
-    machine._counts = list(old._counts)
-    machine._opener = _copy(old._opener, Opener, _OPENER_FIELDS)
-    machine._counters = _COUNTERS
-    machine.due, machine._taken = [], []
-    queue: Queue[Record, Person] = Queue()
-    order = OrderedDict((tickets[ticket], None) for ticket in old._waiting)
-    object.__setattr__(queue, "order", order)
-    queue._deadlines = [(d, n, tickets[t]) for d, n, t in old._queue._deadlines if t in tickets]
-    queue._deadlines.sort(key=lambda entry: entry[:2])
-    queue._serial = old._queue._serial
-    machine._queue = queue
-    machine._waiting = order
-    return World(
-        machine,
-        now=world.now,
-        wake=world.wake,
-        waiting=[tickets[ticket] for ticket in world.waiting],
-        holding={tickets[ticket]: slots[slot] for ticket, slot in world.holding.items()},
-        warming=[tickets[ticket] for ticket in world.warming],
-        steps=steps,
-        records=records,
-        closed=world.closed,
-    )
+    new.waiting = [tickets[ticket] for ticket in world.waiting]
+    new.holding = {tickets[ticket]: slots[slot] for ticket, slot in world.holding.items()}
+    new.warming = [tickets[ticket] for ticket in world.warming]
+    _fork_machine(machine, slots, tickets)
+    return new
 
 
 def _blank(cls: Any) -> Any:
     return cls.__new__(cls)
 
 
-def _copy(original: Any, cls: Any, names: tuple[str, ...]) -> Any:
-    copy = _blank(cls)
-    for name in names:
-        object.__setattr__(copy, name, getattr(original, name))
-    return copy
+def _fork_slots(world: World, new: World) -> dict[Slot[Record], Slot[Record]]:
+    slots: dict[Slot[Record], Slot[Record]] = {}
+    new.records, new.steps = records, steps = {}, {}
+    for slot, record in world.records.items():
+        slots[slot] = copy = _copy_slot(slot)
+        records[copy] = twin = _copy_record(record)
+        if copy.session is not None:
+            copy.session = twin
+        if copy.step is not None:
+            steps[copy] = copy.step = _copy_step(copy.step, copy)
+    return slots
+
+
+def _fork_machine(
+    machine: Machine, slots: dict[Slot[Record], Slot[Record]], tickets: dict[Turn, Turn]
+) -> None:
+    machine._slots = dict.fromkeys([slots[slot] for slot in machine._slots])
+    machine._idle = [slots[slot] for slot in machine._idle]
+    machine._ring = deque([slots[slot] for slot in machine._ring])
+    if machine._recent is not None:
+        machine._recent = slots[machine._recent]
+    machine._leases = {tickets[ticket]: slots[slot] for ticket, slot in machine._leases.items()}
+    machine._leaked = {tickets[ticket] for ticket in machine._leaked} if machine._leaked else set()
+    machine._warm_ups = [tickets[ticket] for ticket in machine._warm_ups]
+    machine._counts = machine._counts.copy()
+    machine._opener = _copy_opener(machine._opener)
+    machine._counters = _COUNTERS
+    machine.due, machine._taken = [], []
+    old = machine._queue
+    machine._queue = queue = _copy_queue(old)
+    order = OrderedDict([(tickets[ticket], None) for ticket in old.order])
+    machine._waiting = order
+    object.__setattr__(queue, "order", order)
+    if old._deadlines:
+        queue._deadlines = [(d, n, tickets[t]) for d, n, t in old._deadlines if t in tickets]
+        queue._deadlines.sort(key=_without_ticket)
+    else:
+        queue._deadlines = []
+
+
+def _without_ticket(entry: tuple[float, int, Turn]) -> tuple[float, int]:
+    return entry[:2]
 
 
 # --- Names for states ---------------------------------------------------------------------------------------
@@ -117,86 +175,142 @@ def _copy(original: Any, cls: Any, names: tuple[str, ...]) -> Any:
 Name: TypeAlias = tuple[object, ...]
 
 
-def describe(world: World) -> dict[Slot[Record], Name]:
-    """All that matters about each slot; slots with the same description are interchangeable."""
+def arrivals(world: World) -> dict[Turn, int]:
+    """The callers in the order in which they came; who came at one time has one place."""
+    turns = [turn for turn in (*world.waiting, *world.holding) if turn.note is not JOINED]
+    moments = sorted({turn.asked_at for turn in turns})
+    return {turn: moments.index(turn.asked_at) for turn in turns}
+
+
+def describe(world: World, order: dict[Turn, int] | None = None) -> dict[Slot[Record], Name]:
+    """All that matters about each slot; slots with the same description are interchangeable.
+
+    `order` is that of `arrivals`, if it matters: if callers may be put back.
+    """
     machine, now = world.machine, world.now
+    idle, ring = machine._idle, machine._ring
+    holders: dict[Slot[Record], list[Name]] = {}
+    for turn, slot in world.holding.items():
+        holders.setdefault(slot, []).append(_describe_holder(machine, turn, now, order))
 
     def until(time: float) -> float:
         return time - now if time > now else -inf
 
     def name(slot: Slot[Record]) -> Name:
-        record, step = world.records[slot], slot.step
-        what: tuple[object, ...] = ()
-        match step:
-            case Close(graceful=graceful):
-                what = ("close", graceful)
-            case Reset(sql=sql):
-                what = (sql,)
-            case RunHook(hook=hook):
-                what = (hook.value,)
-            case None:
-                pass
-            case _:
-                what = (type(step).__name__,)
-        if slot.state is SlotState.CLOSING:
-            still_polite = isinstance(step, RunHook) and not slot.broken
-            return (slot.state.name, what, until(slot.step_deadline), still_polite)
-        idle = slot.state is SlotState.IDLE
-        leak: tuple[object, ...] = ()
-        if machine._leak_after < inf:
-            leak = tuple(
-                (until(turn.leased_at + machine._leak_after), turn in machine._leaked)
-                for turn, where in world.holding.items()
-                if where is slot and turn.kind is TicketKind.EXCLUSIVE
+        state, step, expires_at = slot.state, slot.step, slot.expires_at
+        place = ring.index(slot) if slot in ring else None
+        what: object = None
+        if step is not None:
+            what = type(step)
+            match step:
+                case Close():
+                    what = step.graceful
+                case Reset():
+                    what = step.sql, step.forgets_settings
+                case RunHook():
+                    what = step.hook.value
+                case _:
+                    pass
+        if state is SlotState.CLOSING:  # it is not lent again, whatever else there is to say of it
+            in_hook = isinstance(step, RunHook)
+            return (
+                state,
+                what,
+                until(slot.step_deadline),
+                expires_at - now if now < expires_at < inf else None,  # the timer is set for it all the same
+                (slot.broken, slot.generation == machine._generation) if in_hook else None,
+                place,
+                slot is machine._recent,
             )
+        record = world.records[slot]
+        is_idle = state is SlotState.IDLE
         return (
-            slot.state.name,
+            state,
             what,
             until(slot.step_deadline),
             slot.broken,
             slot.changed,
             slot.prepared,
-            until(slot.expires_at),
+            until(expires_at) if expires_at > now or expires_at == -inf else 0.0,
             until(slot.renew_at),
-            until(slot.idle_since + slot.idle_limit) if idle else None,
-            until(slot.ready_until) if idle else None,
+            until(slot.idle_since + slot.idle_limit) if is_idle else None,
+            until(slot.ready_until) if is_idle else machine._runs_before_acquire and slot.has_rested,
+            idle.index(slot) if is_idle else None,
+            place,
             slot.holders,
-            sum(where is slot and turn.note is JOINED for turn, where in world.holding.items()),
+            tuple(sorted(holders.get(slot, ()))),
             slot.shared,
             slot is machine._recent,
-            slot.listed,
             slot.opened_at is not None,
             slot.generation == machine._generation,
-            slot.state is SlotState.OPENING and slot.attempt == machine._opener.run,
+            state is SlotState.OPENING and slot.attempt == machine._opener.run,
             record.transaction,
             record.changed,
             bool(record.unfit),
-            record.born - now if record.born is not None and now < slot.expires_at < inf else None,
-            leak,
+            record.exclusive if record.lent_to else None,
+            now - record.born if record.born is not None and now < expires_at < inf else None,
         )
 
     return {slot: name(slot) for slot in machine._slots}
 
 
-def key(world: World, names: dict[Slot[Record], Name]) -> object:
-    """The same for two states exactly if nothing that can happen tells them apart."""
+def _describe_holder(machine: Machine, turn: Turn, now: float, order: dict[Turn, int] | None) -> Name:
+    if turn.note is JOINED:
+        return (False,)
+    exclusive = turn.kind is TicketKind.EXCLUSIVE
+    leak: Name = ()
+    if machine._leak_after < inf and exclusive:
+        due = turn.leased_at + machine._leak_after
+        leak = (turn in machine._leaked, max(due - now, 0.0))
+    if order is None:
+        return (True, exclusive, *leak)
+    return (True, exclusive, *leak, order[turn], max(turn.deadline - now, 0.0))
+
+
+def key(world: World, names: dict[Slot[Record], Name], order: dict[Turn, int] | None = None) -> int:
+    """The same for two states exactly if nothing that can happen tells them apart.
+
+    Exactly, but for a chance of one in a million millions that two names out of a million have one hash.
+    """
+    return hash((tuple(sorted([hash(name) for name in names.values()])), *_rest(world, order)))
+
+
+def key_by_name(world: World, names: dict[Slot[Record], Name], order: dict[Turn, int] | None = None) -> int:
+    """As `key`, but slots that are interchangeable are not interchanged, nor are callers."""
+    numbers = {slot: number for number, slot in enumerate(world.machine._slots)}
+    holders = [
+        (numbers[slot], *_describe_holder(world.machine, turn, world.now, order))
+        for turn, slot in world.holding.items()
+    ]
+    return hash((tuple(names.values()), tuple(holders), *_rest(world, order)))
+
+
+def _rest(world: World, order: dict[Turn, int] | None) -> Name:
     machine, now = world.machine, world.now
+    opener = machine._opener
 
     def until(time: float) -> float:
         return time - now if time > now else -inf
 
-    opener = machine._opener
     return (
         machine._phase.value,
         until(machine._close_by),
         machine._min_size,
         machine._max_size,
-        tuple(names[slot] for slot in machine._idle),
-        tuple(sorted((name for slot, name in names.items() if slot.state is not SlotState.IDLE), key=repr)),
-        tuple(names[slot] for slot in machine._ring),
-        tuple((turn.kind.value, until(turn.deadline)) for turn in world.waiting),
-        tuple(until(turn.deadline) for turn in world.warming),
-        (min(opener.failures, 1), until(opener.retry_at), opener.limit, opener.under_way),
+        machine._direct,
+        tuple(
+            [
+                (turn.kind is TicketKind.SHARED, until(turn.deadline), order is not None and order[turn])
+                for turn in world.waiting
+            ]
+        ),
+        tuple([until(turn.deadline) for turn in world.warming]),
+        opener.failures > 0,
+        until(opener.retry_at),
+        opener.limit,
+        opener.under_way,
         until(world.wake),
         world.wake <= now,
+        until(machine._wake),
+        machine._wake <= now,
     )

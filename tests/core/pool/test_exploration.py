@@ -12,7 +12,9 @@ import pytest
 
 from pgproto._pool import RENEWED, Hook, PoolConfig, Recycle, Report
 from pgproto.errors import QueryTimeout
-from tests.core.pool.explorer import Counterexample, Menu, all_goes_well, explore
+from tests.core.pool.explorer import Counterexample, all_goes_well, explore
+from tests.core.pool.menu import Menu
+from tests.core.pool.states import fork
 from tests.core.pool.world import World
 
 Scenario = tuple[PoolConfig, Menu, int]
@@ -61,32 +63,45 @@ SMALL: dict[str, Scenario] = {
     "patience": (
         config(acquire_timeout=None),
         Menu(callers=4, drains=True, puts_back=True, starts_over=True),
-        1_000,
+        3_000,
     ),
     "closing": (config(), Menu(callers=3, closes=(0.0, 1.0), drains=True, starts_over=True), 1_000),
     "resizing": (
         config(),
         Menu(callers=3, sizes=((1, 1), (1, 2), (0, 3)), warm_ups=True, losses=(Report(closed=True),)),
-        2_000,
+        5_000,
     ),
     "ageing": (
         config(min_size=1, max_lifetime=3.0, max_idle=2.0, check_after=1.0, connect_timeout=1.0),
         Menu(callers=3, expires=(0.0, 2.0)),
-        5_000,
+        9_000,
     ),
     "hooks": (
         config(hooks=ALL_HOOKS, connect_timeout=1.0),
         Menu(callers=3, drains=True, closes=(0.0,), starts_over=True),
-        3_000,
+        8_000,
     ),
     "sharing": (
-        config(multiplex=2),
+        config(multiplex=2, acquire_timeout=None),
         Menu(
             callers=3,
             kinds=(True, False),
             returns=(Report(), Report("T"), Report(changed=True)),
+            losses=(Report(closed=True),),
+            failures=(OSError("refused"),),
         ),
-        1_000,
+        5_000,
+    ),
+    "sharing, and waiting not for ever": (
+        config(max_size=1, multiplex=2),
+        Menu(
+            callers=4,
+            kinds=(True, False),
+            returns=(Report(), Report("T"), Report(changed=True)),
+            losses=(Report(closed=True),),
+            failures=(OSError("refused"),),
+        ),
+        900,
     ),
     "sessions that are dead where requests share": (
         config(multiplex=2, acquire_timeout=None),
@@ -99,7 +114,7 @@ SMALL: dict[str, Scenario] = {
             puts_back=True,
             starts_over=True,
         ),
-        1_000,
+        3_500,
     ),
     "resets that go ahead": (
         config(multiplex=2, recycle="clean", acquire_timeout=None),
@@ -110,17 +125,17 @@ SMALL: dict[str, Scenario] = {
             losses=(Report(closed=True),),
             failures=(OSError("refused"),),
         ),
-        500,
+        8_000,
     ),
     "leaks": (
         config(leak_after=1.0),
         Menu(callers=2, puts_back=True, late=True, closes=(0.0, 1.0)),
-        1_000,
+        3_500,
     ),
     "a late timer": (
         config(max_idle=1.0, max_lifetime=2.0, check_after=1.0),
         Menu(callers=2, late=True),
-        2_000,
+        4_500,
     ),
 }
 
@@ -128,19 +143,24 @@ LARGE: dict[str, Scenario] = {
     "faults": (
         config(max_size=3),
         Menu(callers=5, closes=(0.0,), drains=True, sizes=((0, 3), (1, 2)), starts_over=True),
-        20_000,
+        26_000,
     ),
     "ageing": (
         config(max_size=3, max_lifetime=2.0, max_idle=1.0, check_after=1.0, connect_timeout=1.0),
         Menu(callers=5, closes=(0.0,), drains=True),
-        35_000,
+        42_000,
     ),
     "hooks": (
         config(max_size=3, hooks=ALL_HOOKS, connect_timeout=1.0),
         Menu(callers=5, closes=(0.0,), drains=True),
         70_000,
     ),
-    # Without deadlines, which multiply the states: "sharing" above has them.
+    "sharing between two, with every fault": (
+        config(multiplex=2),
+        Menu(callers=3, kinds=(True, False), returns=(Report(), Report("T"), Report(changed=True))),
+        29_000,
+    ),
+    # Without deadlines, which multiply the states: the one before has them.
     "sharing": (
         config(max_size=3, multiplex=2, acquire_timeout=None),
         Menu(
@@ -167,7 +187,8 @@ def walk(scenario: Scenario, visit: Callable[[World], None] | None = None) -> No
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", SMALL)
 def test_three_callers_and_two_sessions(name: str) -> None:
-    walk(SMALL[name], all_goes_well)
+    known: set[int] = set()
+    walk(SMALL[name], lambda world: all_goes_well(fork(world), known))
 
 
 @pytest.mark.exhaustive
@@ -199,6 +220,6 @@ def test_a_walk_tries_what_can_go_wrong() -> None:
     world.acquire()
     world.run()
     menu = Menu(returns=(Report(), Report(error=QueryTimeout("late"))))
-    names = [name for name, _ in menu.events(world)]
+    names = [str(event) for event in menu.events(world)]
     assert sum("returns" in name for name in names) == 2
     assert sum("lost" in name for name in names) == 2

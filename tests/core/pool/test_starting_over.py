@@ -116,15 +116,25 @@ def reject() -> tuple[World, Act]:
     return world, lambda: world.put_back(turns[0])
 
 
-def hooked() -> tuple[World, Act]:
+def hooked_acquire() -> tuple[World, Act]:
     world = make(HOOKED)
+    turn = world.acquire()
 
     def act() -> None:
-        turn = world.acquire()
         world.acquire()
         world.run()
         assert served(turn)
-        world.release(turn)
+
+    return world, act
+
+
+def hooked_release() -> tuple[World, Act]:
+    world = make(HOOKED)
+    turns = [world.acquire() for _ in range(2)]
+    world.run()
+
+    def act() -> None:
+        world.release(turns[0])
         world.run()
 
     return world, act
@@ -235,7 +245,8 @@ SCENES = [
     leave,
     leave_others,
     reject,
-    hooked,
+    hooked_acquire,
+    hooked_release,
     connecting_fails,
     a_check_fails,
     time_passes,

@@ -321,7 +321,8 @@ class World:
     def check(self) -> None:
         """Everything that has to hold between two events."""
         machine = self.machine
-        self._check_accounts()
+        self.check_accounts()
+        self._check_status()
         self._check_queue()
         assert machine._next_time(self.now) >= self.wake or self.wake <= self.now, "a timer is missing"
         for slot in machine._idle:
@@ -337,36 +338,40 @@ class World:
             assert not self.records
             assert not self.holding
 
-    def _check_accounts(self) -> None:
-        machine = self.machine
-        status = machine.status(self.now)
-        assert set(machine._slots) == set(self.records), "slots are not what there is"
+    def check_accounts(self) -> None:
+        """What machine and world each keep account of for themselves agrees."""
+        machine, steps, records, counts = self.machine, self.steps, self.records, [0] * len(SlotState)
+        assert machine._slots.keys() == records.keys(), "slots are not what there is"
+        for slot in machine._slots:
+            state, step = slot.state, slot.step
+            counts[state] += 1
+            assert step is steps.get(slot)
+            assert slot.holders == records[slot].lent_to
+            assert (state is SlotState.LEASED) == (slot.holders > 0)
+            assert (state is SlotState.IDLE or state is SlotState.LEASED) == (step is None)
+            assert slot.listed == (slot in machine._ring)
+        assert machine._counts[: SlotState.GONE] == counts[: SlotState.GONE]
+        assert machine._leases == {turn: s for turn, s in self.holding.items() if turn.note is not JOINED}
+        assert machine._joiners == len(self.holding) - len(machine._leases)
+        assert machine._is_crowded() == (len(self.holding) > counts[SlotState.LEASED])
+        assert len({*machine._idle}) == len(machine._idle) == counts[SlotState.IDLE]
+        assert len({*machine._ring}) == len(machine._ring)
+        assert all(turn.slot is s and turn.state is TicketState.LEASED for turn, s in self.holding.items())
+        assert all(turn.slot is None and turn.state is TicketState.WAITING for turn in self.waiting)
+        assert list(machine._waiting) == self.waiting
+        assert machine._warm_ups == self.warming
+
+    def _check_status(self) -> None:
+        status, states = self.machine.status(self.now), [slot.state for slot in self.machine._slots]
         parts = (status.idle, status.in_use, status.opening, status.resetting, status.closing)
         assert sum(parts) == status.size
-        states = [slot.state for slot in machine._slots]
-        assert parts == (
-            states.count(SlotState.IDLE),
-            states.count(SlotState.LEASED),
-            states.count(SlotState.OPENING),
-            states.count(SlotState.RESETTING) + states.count(SlotState.PREPARING),
-            states.count(SlotState.CLOSING),
-        )
-        for slot in machine._slots:
-            assert slot.step is self.steps.get(slot)
-            assert slot.holders == self.records[slot].lent_to
-            assert (slot.state is SlotState.LEASED) == (slot.holders > 0)
-            assert (slot.state in (SlotState.IDLE, SlotState.LEASED)) == (slot.step is None)
-        joined = [turn for turn in self.holding if turn.note is JOINED]
-        assert machine._leases == {turn: self.holding[turn] for turn in self.holding if turn not in joined}
-        assert machine._joiners == len(joined)
-        assert machine._is_crowded() == (len(self.holding) > status.in_use)
-        assert len(set(machine._idle)) == len(machine._idle)
+        sorts = (SlotState.IDLE, SlotState.LEASED, SlotState.OPENING, SlotState.RESETTING, SlotState.CLOSING)
+        resetting = states.count(SlotState.PREPARING)
+        assert parts == tuple(states.count(s) + resetting * (s is SlotState.RESETTING) for s in sorts)
 
     def _check_queue(self) -> None:
         machine = self.machine
-        assert list(machine._waiting) == self.waiting
         for ticket in self.waiting:
-            assert ticket.state is TicketState.WAITING
             assert ticket.deadline > self.now or self.wake <= self.now, "waits for ever"
         if machine._phase is not Phase.OPEN:
             return
