@@ -90,7 +90,7 @@ SMALL: dict[str, Scenario] = {
             losses=(Report(closed=True),),
             failures=(OSError("refused"),),
         ),
-        5_000,
+        11_000,
     ),
     "sharing, and waiting not for ever": (
         config(max_size=1, multiplex=2),
