@@ -4,9 +4,9 @@ Chapter "Data Types", section "Arrays". An array decodes to a list, of lists whe
 with None for NULL. An array whose lower bounds are not all 1 decodes to an `Array`, which keeps them.
 
 A parameter may be a list, a tuple or another sequence, a set, or an `Array`. Lists and tuples inside are
-further dimensions, and all must have the same length. Where an element may be a tuple (points), only lists
-are. Where it may be a list too (json, composites, vectors), a list has one dimension, whatever its elements
-are; more than one dimension of these is an `Array`, both ways.
+further dimensions, and all must have the same length. Where an element may be a tuple (points, ranges),
+only lists are. Where it may be a list too (json, composites, vectors), a list has one dimension, whatever its
+elements are; more than one dimension of these is an `Array`, both ways.
 
 The binary form (`array_send` in PostgreSQL's source) is the number of dimensions, a flag for NULLs, the OID
 of the element type, length and lower bound of each dimension, and each element behind its length, or behind

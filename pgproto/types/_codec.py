@@ -223,6 +223,7 @@ def container(
     encode_binary: Callable[[], Encode],
     decode_binary: Callable[[], Callable[[bytes, int], object]],
     takes_sequences: bool = False,
+    takes_tuples: bool = False,
 ) -> Codec:
     """A codec for a type made of others: it travels in binary format if all its parts do.
 
@@ -251,6 +252,7 @@ def container(
         decode_binary=decode,
         decode_nested=nested,
         takes_sequences=takes_sequences,
+        takes_tuples=takes_tuples,
     )
 
 

@@ -3,6 +3,7 @@
 Chapter "Data Types", sections "UUID Type", "pg_lsn Type" and "Object Identifier Types".
 
 uuid is `uuid.UUID`; a `str` parameter may be 32 hexadecimal digits, with or without hyphens and braces.
+tid is `Tid`; a parameter may be a tuple `(block, offset)`.
 
 The reg* types travel as text: names, such as "pg_class"; a parameter may be a name or an OID. In binary
 format (binary COPY, values inside a record) they are the OIDs that PostgreSQL then sends and takes.
@@ -30,6 +31,7 @@ from pgproto.types._codec import (
     unwrapped,
     wrong_value,
 )
+from pgproto.types._guards import is_plain_tuple
 from pgproto.types._numbers import integer_codec
 from pgproto.types._text import text_codec
 from pgproto.types._value import Value, integer_within, slot_setter
@@ -116,9 +118,13 @@ _TID_TEXT = pattern(r"\(([0-9]{1,10}),([0-9]{1,5})\)")
 
 def _tid(value: object) -> Tid:
     plain = unwrapped(value)
-    if not isinstance(plain, Tid):
-        raise wrong_value("tid", value, "it takes a Tid")
-    return plain
+    if isinstance(plain, Tid):
+        return plain
+    if is_plain_tuple(plain) and len(plain) == 2:
+        block, offset = plain
+        if isinstance(block, int) and isinstance(offset, int):
+            return Tid(block, offset)
+    raise wrong_value("tid", value, "it takes a Tid, or a tuple (block, offset)")
 
 
 def _encode_tid(value: object) -> bytes:
@@ -331,6 +337,7 @@ IDENTIFIER_CODECS: Final = (
         decode=_decode_tid,
         encode_text=lambda value: str(_tid(value)).encode("ascii"),
         decode_text=_decode_tid_text,
+        takes_tuples=True,
     ),
     fixed_width(
         3220,

@@ -2,9 +2,10 @@
 
 Chapter "Data Types", sections "Numeric Types", "Boolean Type" and "Object Identifier Types".
 
-Integer types take an `int` or anything with `__index__` (numpy's integers, say), `True` and `False` among
-them, and refuse a float. Floating-point types take whatever has `__float__` or `__index__`: they are inexact
-by nature, and a float4 is rounded as PostgreSQL itself does. A number out of the type's range is an error.
+A bool is `True` or `False`, or one of numpy's. Integer types take an `int` or anything with `__index__`
+(numpy's integers, say), `True` and `False` among them, and refuse a float. Floating-point types take whatever
+has `__float__` or `__index__`: they are inexact by nature, and a float4 is rounded as PostgreSQL itself does.
+A number out of the type's range is an error.
 """
 
 from __future__ import annotations
@@ -105,6 +106,9 @@ def _encode_bool(value: object) -> bytes:
     plain = unwrapped(value)
     if plain is not value:
         return encode_member(_encode_bool, value, plain)
+    kind = type(value)
+    if kind.__module__ == "numpy" and kind.__name__ in ("bool", "bool_"):
+        return b"\x01" if value else b"\x00"
     raise wrong_value("bool", value, "it takes True or False")
 
 

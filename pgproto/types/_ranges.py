@@ -1,7 +1,8 @@
 """Ranges and multiranges of any subtype.
 
 Chapter "Data Types", section "Range Types". A range decodes to a `Range`, a multirange to a `Multirange`.
-The server brings ranges of integers and dates into the form `[lower,upper)`; what is sent may be in any.
+The server brings ranges of integers and dates into the form `[lower,upper)`; what is sent may be in any. A
+tuple `(lower, upper)` is sent as such a range, too, so that in an array of ranges only lists are dimensions.
 
 The binary form of a range (`range_send` in PostgreSQL's source) is a byte of flags and the bounds that are
 there, each behind its length; of a multirange, a count and each range behind its length.
@@ -32,7 +33,7 @@ from pgproto.types._codec import (
     unwrapped,
     wrong_value,
 )
-from pgproto.types._guards import is_list_or_tuple
+from pgproto.types._guards import is_list_or_tuple, is_plain_tuple
 from pgproto.types._row_text import BOUND, field_of, field_text
 from pgproto.types._text_form import text_form
 from pgproto.types._value import Value, slot_setter
@@ -180,9 +181,11 @@ def _parse_range(name: str, data: bytes, position: int, decode: Decode) -> tuple
 
 def _checked_range(name: str, value: object) -> Range:
     plain = unwrapped(value)
-    if not isinstance(plain, Range):
-        raise wrong_value(name, value, "it takes a Range")
-    return plain
+    if isinstance(plain, Range):
+        return plain
+    if is_plain_tuple(plain) and len(plain) == 2:
+        return Range(*plain)
+    raise wrong_value(name, value, "it takes a Range, or a tuple (lower, upper)")
 
 
 def _encode_range(name: str, encode: Encode, value: object) -> bytes:
@@ -253,6 +256,7 @@ def range_codec(oid: int, name: str, subtype: Codec) -> Codec:
         decode_text=decode_text,
         encode_binary=encode_binary,
         decode_binary=decode_binary,
+        takes_tuples=True,
     )
 
 

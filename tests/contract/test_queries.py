@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import pytest
 
 from pgproto import CommandTag, DataError, NoRows, Record, SyntaxErrorOrAccessRuleViolation, TooManyRows
+from pgproto.types import Range, Tid
 from tests.contract.faces import Connect
 
 pytestmark = pytest.mark.anyio
@@ -211,6 +213,36 @@ async def test_an_argument_of_the_wrong_type_fails_alone(connect: Connect) -> No
             await session.fetchval("select $1::text", "\ud800")
         assert await session.fetchval("select $1::int + $2::int", 1, 2) == 3
         assert session.transaction_status == "I"
+
+
+async def test_tuples_stand_for_ranges_and_tids(connect: Connect) -> None:
+    async with connect() as session:
+        sql = "select $1::int4range, $2::tstzrange, $3::int4range[], $4::tid, $5::tid[]"
+        noon = datetime(2024, 2, 29, 12, tzinfo=UTC)
+        sent = (1, 5), (noon, None), [(1, 2), None], (7, 1), [(7, 1), (0, 2)]
+        for _ in range(2):
+            assert tuple(await session.fetch_one(sql, *sent)) == (
+                Range(1, 5),
+                Range(noon, None),
+                [Range(1, 2), None],
+                Tid(7, 1),
+                [Tid(7, 1), Tid(0, 2)],
+            )
+        with pytest.raises(DataError, match=r"\$1: .* as int4range: it takes a Range, or a tuple"):
+            await session.fetchval("select $1::int4range", (1, 5, "[)"))
+
+
+async def test_truth_as_numpy_has_it(connect: Connect) -> None:
+    numpy: Any = pytest.importorskip("numpy")
+    async with connect() as session:
+        yes, no = numpy.array([1, 0]) == 1
+        for _ in range(2):
+            row = await session.fetch_one("select $1::bool, $2::bool, $3::bool[]", yes, no, [yes, None, no])
+            assert tuple(row) == (True, False, [True, None, False])
+        await session.execute("create temp table flags (flag bool)")
+        assert await session.executemany("insert into flags values ($1)", [(yes,), (no,), (True,)]) == 3
+        assert await session.copy_records_to_table("flags", records=[(yes,)]) == 1
+        assert await session.fetchval("select count(*) from flags where flag") == 3
 
 
 @pytest.mark.parametrize("sql", ["select '\0b'", "select '\ud800'"])

@@ -85,7 +85,15 @@ class TestTid:
         with pytest.raises(DataError, match="out of range"):
             Tid(*parts)
 
-    @pytest.mark.parametrize("value", [(0, 1), "(0,1)", 5])
+    def test_takes_tuples(self) -> None:
+        tid, several = builtin("tid"), builtin("_tid")
+        for format in (BINARY, TEXT):
+            assert tid.encoder(format)((7, 1)) == tid.encoder(format)(Tid(7, 1))
+            assert several.encoder(format)([(7, 1), None]) == several.encoder(format)([Tid(7, 1), None])
+        with pytest.raises(DataError, match="offset 65536 is out of range"):
+            tid.encode((7, 2**16))
+
+    @pytest.mark.parametrize("value", [[0, 1], (0,), (0, 1, 2), (0, "1"), "(0,1)", 5])
     def test_refuses_other_values(self, value: object) -> None:
         with pytest.raises(DataError, match="it takes a Tid"):
             builtin("tid").encode(value)

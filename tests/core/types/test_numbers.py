@@ -3,13 +3,14 @@ from __future__ import annotations
 import enum
 import math
 import struct
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pgproto.errors import DataError
-from pgproto.types import TEXT
+from pgproto.types import BINARY, TEXT
 from pgproto.types._float_text import float_text
 from tests.core.types.support import builtin
 
@@ -96,6 +97,15 @@ class TestBool:
     def test_takes_only_true_and_false(self, value: object) -> None:
         with pytest.raises(DataError, match="as bool: it takes True or False"):
             builtin("bool").encode(value)
+
+    def test_takes_those_of_numpy(self) -> None:
+        numpy: Any = pytest.importorskip("numpy")
+        for format, no, yes in ((BINARY, b"\0", b"\1"), (TEXT, b"f", b"t")):
+            encode = builtin("bool").encoder(format)
+            assert [encode(numpy.bool_(value)) for value in (False, True)] == [no, yes]
+        for value in (numpy.int64(1), numpy.array(True)):
+            with pytest.raises(DataError, match="as bool: it takes True or False"):
+                builtin("bool").encode(value)
 
     def test_takes_an_enum_member(self) -> None:
         assert builtin("bool").encode(_Plain.YES) == b"\x01"

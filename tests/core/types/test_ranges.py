@@ -3,7 +3,7 @@ from __future__ import annotations
 import struct
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import given
@@ -131,10 +131,30 @@ class TestMultirange:
         assert Range(7, 8) not in value
 
 
-@pytest.mark.parametrize("value", [[1, 5], (1, 5), range(1, 5), "[1,5)", 5, slice(1, 5)])
+class _Pair(NamedTuple):
+    first: int
+    second: int
+
+
+@pytest.mark.parametrize(
+    "value", [[1, 5], (), (1,), (1, 5, "[)"), _Pair(1, 5), range(1, 5), "[1,5)", 5, slice(1, 5)]
+)
 def test_refuses_other_values(value: object) -> None:
     with pytest.raises(DataError, match="as int4range: it takes a Range"):
         INT4.encode(value)
+
+
+@pytest.mark.parametrize("format", [BINARY, TEXT])
+def test_takes_tuples(format: Any) -> None:
+    for bounds in ((1, 5), (None, 5), (1, None), (None, None)):
+        assert INT4.encoder(format)(bounds) == INT4.encoder(format)(Range(*bounds))
+    several, many = builtin("_int4range"), builtin("int4multirange")
+    for encode in (several.encoder(format), many.encoder(format)):
+        assert encode([(1, 5), Range(7, 9)]) == encode([Range(1, 5), Range(7, 9)])
+    matrix = [[(1, 5), None], [(2, 3), (4, 4)]]
+    assert several.decoder(format)(several.encoder(format)(matrix)) == [
+        [Range(1, 5), None], [Range(2, 3), Range(4, 4)]
+    ]  # fmt: skip
 
 
 def test_takes_enum_members() -> None:
