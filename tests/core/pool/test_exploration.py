@@ -193,7 +193,7 @@ def test_three_callers_and_two_sessions(name: str) -> None:
 
 @pytest.mark.exhaustive
 @pytest.mark.slow
-@pytest.mark.timeout(3600)
+@pytest.mark.timeout(4 * 3600)
 @pytest.mark.parametrize("name", LARGE)
 def test_five_callers_and_three_sessions(name: str) -> None:
     walk(LARGE[name])
