@@ -70,11 +70,17 @@ class Menu:
     closes: tuple[float, ...] = ()
     warm_ups: bool = False
     starts_over: bool = False
+    tells_joined: bool = True
+    """Whether a request that joined counts as another than one with a ticket.
+
+    They are the same where nobody is put back: `leave` and `release` then do the same to the state. There are
+    far fewer states if that is taken for granted, as `test_states` shows that it may be.
+    """
 
     def names(self, world: World) -> tuple[dict[Slot[Record], Name], dict[Turn, int] | None]:
         """What there is to say of each slot, and the order of arrivals if that may matter."""
         order = arrivals(world) if self.puts_back else None
-        return describe(world, order), order
+        return describe(world, order, tells_joined=self.tells_joined), order
 
     def events(self, world: World, *, reduced: bool = True) -> Iterator[Event]:
         """Everything that can happen now, up to names unless not `reduced`."""

@@ -182,16 +182,20 @@ def arrivals(world: World) -> dict[Turn, int]:
     return {turn: moments.index(turn.asked_at) for turn in turns}
 
 
-def describe(world: World, order: dict[Turn, int] | None = None) -> dict[Slot[Record], Name]:
+def describe(
+    world: World, order: dict[Turn, int] | None = None, *, tells_joined: bool = True
+) -> dict[Slot[Record], Name]:
     """All that matters about each slot; slots with the same description are interchangeable.
 
-    `order` is that of `arrivals`, if it matters: if callers may be put back.
+    `order` is that of `arrivals`, if it matters: if callers may be put back. With `tells_joined`, requests
+    that joined are told from those that have a ticket.
     """
     machine, now = world.machine, world.now
     idle, ring = machine._idle, machine._ring
     holders: dict[Slot[Record], list[Name]] = {}
     for turn, slot in world.holding.items():
-        holders.setdefault(slot, []).append(_describe_holder(machine, turn, now, order))
+        joined = tells_joined and turn.note is JOINED
+        holders.setdefault(slot, []).append(_describe_holder(machine, turn, now, order, joined=joined))
 
     def until(time: float) -> float:
         return time - now if time > now else -inf
@@ -254,8 +258,10 @@ def describe(world: World, order: dict[Turn, int] | None = None) -> dict[Slot[Re
     return {slot: name(slot) for slot in machine._slots}
 
 
-def _describe_holder(machine: Machine, turn: Turn, now: float, order: dict[Turn, int] | None) -> Name:
-    if turn.note is JOINED:
+def _describe_holder(
+    machine: Machine, turn: Turn, now: float, order: dict[Turn, int] | None, *, joined: bool
+) -> Name:
+    if joined:
         return (False,)
     exclusive = turn.kind is TicketKind.EXCLUSIVE
     leak: Name = ()
@@ -279,7 +285,7 @@ def key_by_name(world: World, names: dict[Slot[Record], Name], order: dict[Turn,
     """As `key`, but slots that are interchangeable are not interchanged, nor are callers."""
     numbers = {slot: number for number, slot in enumerate(world.machine._slots)}
     holders = [
-        (numbers[slot], *_describe_holder(world.machine, turn, world.now, order))
+        (numbers[slot], *_describe_holder(world.machine, turn, world.now, order, joined=turn.note is JOINED))
         for turn, slot in world.holding.items()
     ]
     return hash((tuple(names.values()), tuple(holders), *_rest(world, order)))

@@ -153,7 +153,7 @@ LARGE: dict[str, Scenario] = {
     "hooks": (
         config(max_size=3, hooks=ALL_HOOKS, connect_timeout=1.0),
         Menu(callers=5, closes=(0.0,), drains=True),
-        70_000,
+        384_000,
     ),
     "sharing between two, with every fault": (
         config(multiplex=2),
@@ -169,8 +169,9 @@ LARGE: dict[str, Scenario] = {
             returns=(Report(), Report(changed=True)),
             losses=(Report(closed=True),),
             failures=(OSError("refused"),),
+            tells_joined=False,
         ),
-        20_000,
+        211_000,
     ),
 }
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from math import inf
 
 import pytest
@@ -10,11 +12,14 @@ from pgproto._pool import PoolConfig, Report, Slot, SlotState, Ticket
 from pgproto._pool._opener import Opener
 from tests.core.pool.explorer import explore
 from tests.core.pool.menu import Menu
-from tests.core.pool.states import MACHINE, fork, key
+from tests.core.pool.people import Record, Turn
+from tests.core.pool.states import MACHINE, Name, fork, key
 from tests.core.pool.test_exploration import ALL_HOOKS, config
 from tests.core.pool.world import World
 
 __all__: list[str] = []
+
+Naming = Callable[[World], tuple[dict[Slot[Record], Name], dict[Turn, int] | None]]
 
 ONCE = (Report(),)
 REFUSED = (OSError("refused"),)
@@ -43,13 +48,15 @@ LONG_WAYS: dict[str, tuple[PoolConfig, Menu]] = {
 }
 
 
-def states_of(settings: PoolConfig, menu: Menu, *, reduced: bool) -> tuple[set[int], int]:
+def states_of(
+    settings: PoolConfig, menu: Menu, *, reduced: bool, names: Naming | None = None
+) -> tuple[set[int], int]:
+    """The states that the menu leads to, as `names` has them, and how many they are as the menu has them."""
+    names = names or menu.names
     world = World.make(settings)
     world.open()
-    found = {key(world, *menu.names(world))}
-    count, _ = explore(
-        world, menu, visit=lambda world: found.add(key(world, *menu.names(world))), reduced=reduced
-    )
+    found = {key(world, *names(world))}
+    count, _ = explore(world, menu, visit=lambda world: found.add(key(world, *names(world))), reduced=reduced)
     return found, count
 
 
@@ -64,6 +71,18 @@ def test_the_long_way_leads_to_the_same_states(name: str) -> None:
     if name != "timers":  # there the short way tries orders that never come about
         assert long == short
         assert full > count * 1.1, "there was nothing to reduce"
+
+
+@pytest.mark.timeout(900)
+def test_requests_that_joined_are_as_good_as_those_with_tickets() -> None:
+    settings, menu = LONG_WAYS["sharing"]
+    menu = replace(menu, returns=(Report(), Report(changed=True)), losses=(Report(closed=True),))
+    blind = replace(menu, tells_joined=False)
+    alike, count = states_of(settings, blind, reduced=True)
+    told, full = states_of(settings, menu, reduced=True, names=blind.names)
+    print(f"{count} states for {full}")
+    assert told == alike
+    assert full > count * 1.5, "there was nothing to tell apart"
 
 
 # --- Nothing is left out ------------------------------------------------------------------------------------
