@@ -7,6 +7,7 @@ with them. All of them together would be too many states.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -59,6 +60,14 @@ def config(
 
 ALL_HOOKS = frozenset(Hook)
 
+SHARING = Menu(
+    callers=3,
+    kinds=(True, False),
+    returns=(Report(), Report("T"), Report(changed=True)),
+    losses=(Report(closed=True),),
+    failures=(OSError("refused"),),
+)
+
 SMALL: dict[str, Scenario] = {
     "patience": (
         config(acquire_timeout=None),
@@ -83,24 +92,12 @@ SMALL: dict[str, Scenario] = {
     ),
     "sharing": (
         config(multiplex=2, acquire_timeout=None),
-        Menu(
-            callers=3,
-            kinds=(True, False),
-            returns=(Report(), Report("T"), Report(changed=True)),
-            losses=(Report(closed=True),),
-            failures=(OSError("refused"),),
-        ),
+        SHARING,
         11_000,
     ),
     "sharing, and waiting not for ever": (
         config(max_size=1, multiplex=2),
-        Menu(
-            callers=4,
-            kinds=(True, False),
-            returns=(Report(), Report("T"), Report(changed=True)),
-            losses=(Report(closed=True),),
-            failures=(OSError("refused"),),
-        ),
+        replace(SHARING, callers=4),
         900,
     ),
     "sessions that are dead where requests share": (
