@@ -61,7 +61,7 @@ class Engine(Ledger[S, W]):
 
     def _is_crowded(self) -> bool:
         """Whether some session has more than one holder."""
-        return len(self._leases) + self._joiners > self._counts[_LEASED]
+        return self._multiplex > 1 and any(slot.holders > 1 for slot in self._slots)
 
     def _open_one(self, now: float) -> None:
         self._numbers += 1
@@ -163,32 +163,14 @@ class Engine(Ledger[S, W]):
         return shared
 
     def _find_shared(self, now: float) -> Slot[S] | None:
-        """A session with room for one more one-shot request, if there is one.
-
-        Sessions are filled evenly, each in its turn. But where one has just been left, the next request is
-        as well off, and it travels with those of others who got their answers from there at the same time.
-        """
-        recent, ring = self._recent, self._ring
-        if recent is not None and self._attracts(recent, now):
-            return recent
+        """A session with room for one more one-shot request, if there is one: each in its turn."""
+        ring = self._ring
         while ring:
-            if self._has_room(ring[0], now):
-                return ring[0]
+            slot = ring[0]
+            if slot.shared and slot.holders < self._multiplex and now < slot.expires_at and not slot.changed:
+                return slot
             ring.popleft().listed = False
         return None
-
-    def _attracts(self, recent: Slot[S], now: float) -> bool:
-        """Whether the session that was left last has room, and the one whose turn it is not more of it."""
-        holders = recent.holders
-        return (
-            holders < self._multiplex
-            and now < recent.expires_at
-            and not recent.changed
-            and holders <= self._ring[0].holders  # where there is room, it is listed
-        )
-
-    def _has_room(self, slot: Slot[S], now: float) -> bool:
-        return slot.shared and slot.holders < self._multiplex and now < slot.expires_at and not slot.changed
 
     def _prepare(self, slot: Slot[S], now: float) -> None:
         """Make an idle session ready to be lent; it is not in the stack any more."""
@@ -243,6 +225,7 @@ class Engine(Ledger[S, W]):
         ticket.state = TicketState.LEASED
         ticket.slot = slot
         ticket.leased_at = now
+        slot.leases += 1
         shared = ticket.kind is TicketKind.SHARED
         if self._leak_after < inf and not shared:
             self._want(now + self._leak_after)
@@ -266,7 +249,6 @@ class Engine(Ledger[S, W]):
         if not slot.holders:
             slot.prepared = False
             slot.leased_at = now
-        slot.uses += 1
         slot.holders += 1
         if shared and self._multiplex > 1:
             slot.shared = True

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from pgproto._pool._ledger import Phase
 from pgproto._pool._slots import SlotState
-from pgproto._pool._status import PoolStatus, SessionStatus
+from pgproto._pool._status import PoolStatus, SessionStatus, folded
 from pgproto._pool._upkeep import Upkeep
 
 __all__ = ["Gauges"]
@@ -34,8 +34,9 @@ class Gauges(Upkeep[S, W]):
     def status(self, now: float) -> PoolStatus:
         """The pool at this instant; all numbers fit together."""
         counts, counters = self._counts, self._counters
+        asked = counters.requests_num + sum([slot.joins for slot in self._slots])
         waits = list(counters.wait_histogram)
-        waits[0] += counters.requests_num - counters.requests_queued  # these did not wait at all
+        waits[0] += asked - counters.requests_queued  # these did not wait at all
         return PoolStatus(
             size=len(self._slots),
             idle=counts[SlotState.IDLE],
@@ -46,20 +47,20 @@ class Gauges(Upkeep[S, W]):
             waiting=len(self._waiting),
             min_size=self._min_size,
             max_size=self._max_size,
-            holders=len(self._leases) + self._joiners,
+            holders=sum([slot.holders for slot in self._slots]),
             longest_held=self._longest_held(now),
             generation=self._generation,
             closed=self._phase in (Phase.CLOSING, Phase.CLOSED),
             last_error=self._last_error,
             retry_in=max(0.0, self._opener.retry_at - now),
-            requests_num=counters.requests_num,
+            requests_num=asked,
             requests_queued=counters.requests_queued,
             requests_wait_ms=int(counters.requests_wait_s * 1000),
             requests_errors=counters.requests_errors,
             requests_timeouts=counters.requests_timeouts,
             requests_shed=counters.requests_shed,
             requests_abandoned=counters.requests_abandoned,
-            returns_num=counters.returns_num,
+            returns_num=sum(counters.usage_histogram),
             returns_bad=counters.returns_bad,
             usage_ms=int(counters.usage_s * 1000),
             connections_num=counters.connections_num,
@@ -74,8 +75,8 @@ class Gauges(Upkeep[S, W]):
             resets_errors=counters.resets_errors,
             hooks_errors=counters.hooks_errors,
             leaks_num=counters.leaks_num,
-            wait_histogram=tuple(waits),
-            usage_histogram=tuple(counters.usage_histogram),
+            wait_histogram=folded(waits),
+            usage_histogram=folded(counters.usage_histogram),
         )
 
     def sessions(self, now: float) -> list[SessionStatus]:
@@ -86,7 +87,7 @@ class Gauges(Upkeep[S, W]):
                 state=slot.state.name.lower(),
                 generation=slot.generation,
                 age=None if slot.opened_at is None else now - slot.opened_at,
-                uses=slot.uses,
+                uses=slot.leases + slot.joins,
                 unused=None if slot.last_used_at is None else now - slot.last_used_at,
                 holders=slot.holders,
             )

@@ -66,7 +66,6 @@ class Ledger(Generic[S, W]):
         # Sessions with room for one-shot requests, and some that had it once: whoever looks clears them away.
         self._ring: deque[Slot[S]] = deque()
         self._recent: Slot[S] | None = None  # the session that one of several one-shot requests left last
-        self._joiners: int = 0  # one-shot requests that have a session without a ticket
         self._queue: Queue[S, W] = Queue()
         self._waiting = self._queue.order
         self._warm_ups: list[Ticket[S, W]] = []
@@ -141,7 +140,6 @@ class Ledger(Generic[S, W]):
         """Begin the accounts anew: nobody has a session, or waits for one, and all are to be closed."""
         self._idle = []
         self._ring = deque()
-        self._joiners = 0
         self._recent = None
         self._queue = Queue()
         self._waiting = self._queue.order
@@ -196,6 +194,7 @@ class Ledger(Generic[S, W]):
         if slot is self._recent:
             self._recent = None
         slot.session = None
+        self._counters.requests_num += slot.joins
         self._refresh()
         self._finish_closing()
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from pgproto._pool._gauges import Gauges
 from pgproto._pool._ledger import Phase, or_inf
 from pgproto._pool._recycling import CLEAN, LOST, Report
 from pgproto._pool._slots import Slot, SlotState, Ticket, TicketKind, TicketState
-from pgproto._pool._status import SHORTEST, bucket
 from pgproto._seconds import seconds
 from pgproto.errors import PoolClosed, PoolTimeout
 
@@ -17,8 +16,6 @@ __all__ = ["Lending"]
 
 S = TypeVar("S")
 W = TypeVar("W")
-
-_LEASED: Final = SlotState.LEASED
 
 
 class Lending(Gauges[S, W]):
@@ -79,49 +76,55 @@ class Lending(Gauges[S, W]):
         """
         if self._waiting or not self._direct:
             return None
-        recent = self._recent
-        if recent is not None and not self._idle and self._attracts(recent, now):
-            # As `_occupy` does, for most requests without calling it.
-            slot = recent
-            slot.uses += 1
-            slot.holders += 1
-            if self._ring[0] is slot:
-                self._ring.rotate(-1)
-        else:
-            found = self._find_at_once(now)
-            if found is None:
+        idle, slot = self._idle, self._recent
+        if idle:
+            if now >= idle[-1].ready_until:
                 return None
-            slot = found
+            slot = idle.pop()
             self._occupy(slot, now, shared=True)
-        self._joiners += 1
-        self._counters.requests_num += 1
-        if slot.holders > 1 and len(self._slots) < self._max_size:
+        elif (
+            slot is not None
+            and (holders := slot.holders) < self._multiplex
+            and now < slot.expires_at
+            and not slot.changed
+            and holders <= (first := self._ring[0]).holders  # where there is room, it is listed
+        ):
+            # Sessions are filled evenly. But where one has just been left, the next is as well off, and
+            # travels with the requests of others who got their answers from there at the same time.
+            slot.holders = holders + 1
+            if first is slot:
+                self._ring.rotate(-1)
+        elif (slot := self._find_shared(now)) is not None:
+            self._occupy(slot, now, shared=True)
+        else:
+            return None
+        slot.joins += 1
+        if len(self._slots) < self._max_size and slot.holders > 1:
             self._grow(now)
         return slot
 
-    def _find_at_once(self, now: float) -> Slot[S] | None:
-        """A session for a one-shot request that is ready; one that nobody has, if there is one."""
-        idle = self._idle
-        if not idle:
-            return self._find_shared(now)
-        return idle.pop() if now < idle[-1].ready_until else None
-
     def leave(self, slot: Slot[S], since: float, now: float, report: Report = CLEAN) -> None:
         """The request is over that `join`ed the session at that time."""
-        if slot.state is not _LEASED:
+        if not slot.holders:
             return  # the pool has closed, and taken the session away
-        self._joiners -= 1
-        self._count_return(slot, since, now)
-        alone = self._vacate(slot, since)
-        if alone or report is not CLEAN or self._waiting:
-            self._come_back(slot, now, report, alone=alone)
+        self._count_return(slot, now - since, now)
+        if slot.holders == 1 or report is not CLEAN or self._waiting:
+            self._come_back(slot, now, report, alone=self._vacate(slot, since))
+            return
+        # As `_vacate` does, for most requests without calling it.
+        slot.holders -= 1
+        self._recent = slot
+        if since > slot.leased_at:
+            slot.leased_at = since
+        if not slot.listed:
+            slot.listed = True
+            self._ring.append(slot)
 
     def reject(self, slot: Slot[S], now: float, report: Report = LOST) -> None:
         """The session was dead that the request got by `join`: it has to `acquire` another."""
         self._counters.requests_num -= 1  # it will be counted again
-        if slot.state is not SlotState.LEASED:
+        if not slot.holders:
             return
-        self._joiners -= 1
         self._bury(slot, now, report, alone=self._vacate(slot, now))
         self._settle(now)
 
@@ -132,11 +135,10 @@ class Lending(Gauges[S, W]):
             self._counters.connections_lost += 1
             self._retire(slot, now)
 
-    def _count_return(self, slot: Slot[S], since: float, now: float) -> None:
-        counters, held = self._counters, now - since
-        counters.returns_num += 1
+    def _count_return(self, slot: Slot[S], held: float, now: float) -> None:
+        counters = self._counters
         counters.usage_s += held
-        counters.usage_histogram[bucket(held) if held >= SHORTEST else 0] += 1
+        counters.usage_histogram[int(held * 1000.0).bit_length()] += 1  # as `bucket`
         slot.last_used_at = now
 
     def _immediate_refusal(self, ticket: Ticket[S, W], now: float) -> PoolTimeout | None:
@@ -164,7 +166,7 @@ class Lending(Gauges[S, W]):
             if ticket.state in (TicketState.REVOKED, TicketState.LOST):
                 return
             raise ticket.misuse()
-        self._count_return(slot, ticket.leased_at, now)
+        self._count_return(slot, now - ticket.leased_at, now)
         self._come_back(slot, now, report, alone=self._unlease(ticket, TicketState.ENDED))
 
     def abandon(self, ticket: Ticket[S, W], now: float, report: Report = CLEAN) -> None:

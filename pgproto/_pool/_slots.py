@@ -56,8 +56,10 @@ class Slot(Generic[S]):
         "holders",
         "idle_limit",
         "idle_since",
+        "joins",
         "last_used_at",
         "leased_at",
+        "leases",
         "listed",
         "number",
         "opened_at",
@@ -71,7 +73,6 @@ class Slot(Generic[S]):
         "state",
         "step",
         "step_deadline",
-        "uses",
     )
 
     def __init__(self, number: int, generation: int, attempt: int, now: float) -> None:
@@ -118,8 +119,10 @@ class Slot(Generic[S]):
         it, or a little earlier."""
         self.listed = False
         """True if the slot is in the ring of those that may have room for one-shot requests."""
-        self.uses = 0
-        """How often the session was lent."""
+        self.leases = 0
+        """How often the session was lent for a ticket."""
+        self.joins = 0
+        """How often one-shot requests joined it without one."""
         self.last_used_at: float | None = None
 
     @property

@@ -6,17 +6,20 @@ from typing import Final
 
 from pgproto._dataclasses import dataclass
 
-__all__ = ["SHORTEST", "Counters", "PoolStatus", "SessionStatus", "bucket"]
+__all__ = ["Counters", "PoolStatus", "SessionStatus", "bucket", "folded"]
 
-_BUCKETS = 21
-
-SHORTEST: Final = 0.001
-"""Durations below so many seconds are all in the first place of a histogram."""
+_BUCKETS: Final = 64
+_SHOWN: Final = 21
 
 
 def bucket(seconds: float) -> int:
-    """A duration's place in a histogram: 0 below a millisecond, n below 2**n of them, 20 for all others."""
-    return min(int(seconds * 1000.0).bit_length(), _BUCKETS - 1)
+    """A duration's place in a histogram: 0 below a millisecond, n below 2**n of them."""
+    return int(seconds * 1000.0).bit_length()
+
+
+def folded(histogram: list[int]) -> tuple[int, ...]:
+    """A histogram as it is shown: the last of its 21 entries counts all longer durations as well."""
+    return (*histogram[: _SHOWN - 1], sum(histogram[_SHOWN - 1 :]))
 
 
 class Counters:
@@ -43,7 +46,6 @@ class Counters:
         "resets_errors",
         "resets_num",
         "returns_bad",
-        "returns_num",
         "usage_histogram",
         "usage_s",
         "wait_histogram",
@@ -51,13 +53,13 @@ class Counters:
 
     def __init__(self) -> None:
         self.requests_num = 0
+        """Without those that joined the sessions that there are; each `Slot` counts its own."""
         self.requests_queued = 0
         self.requests_wait_s = 0.0
         self.requests_errors = 0
         self.requests_timeouts = 0
         self.requests_abandoned = 0
         self.requests_shed = 0
-        self.returns_num = 0
         self.returns_bad = 0
         self.usage_s = 0.0
         self.connections_num = 0

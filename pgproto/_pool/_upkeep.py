@@ -217,7 +217,6 @@ class Upkeep(Engine[S, W]):
         self._idle.clear()
         for slot in list(self._slots):
             while slot.holders:
-                self._joiners -= 1
                 self._vacate(slot, now)
             if not (isinstance(slot.step, Close) and not slot.step.graceful):
                 self._force(slot)

@@ -9,7 +9,14 @@ from pgproto._session._copy import CopyIn, CopyOut, copy_records_sql
 from pgproto._session._copy_format import RowStream
 from pgproto._session._core import FIND_TYPE, ServerVersion, SessionCore
 from pgproto._session._cursor import Cursor
-from pgproto._session._handover import clear_up, has_to_settle, is_unharmed, is_untouched, passes_on
+from pgproto._session._handover import (
+    clear_up,
+    has_to_settle,
+    is_unharmed,
+    is_unmarked,
+    is_untouched,
+    passes_on,
+)
 from pgproto._session._lease import Lease
 from pgproto._session._machine import SEND_AT_ONCE, RequestMachine
 from pgproto._session._markers import Goodbye
@@ -55,6 +62,7 @@ __all__ = [
     "give_outcome",
     "has_to_settle",
     "is_unharmed",
+    "is_unmarked",
     "is_untouched",
     "passes_on",
     "quote_ident",

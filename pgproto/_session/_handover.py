@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-from pgproto._session._lease import lease_of_context, leases_of_context
+from pgproto._session._lease import lease_of_context
 from pgproto._session._machine import RequestMachine
 from pgproto._session._simple import Command
 from pgproto.errors import LocalProtocolError
 
-__all__ = ["clear_up", "has_to_settle", "is_unharmed", "is_untouched", "passes_on"]
+__all__ = ["clear_up", "has_to_settle", "is_unharmed", "is_unmarked", "is_untouched", "passes_on"]
 
 
 def is_untouched(machine: RequestMachine) -> bool:
     """Whether the session is just as it was lent, as far as anybody can tell without asking the server."""
-    traces, reports = machine.traces, machine.reports
-    return not (
-        machine.status != "I"
-        or machine.failure is not None
-        or traces.changed
-        or traces.refusal is not None
-        or reports.has_guests
-        or reports.subscriptions
-        or not machine.is_idle
-    )
+    reports = machine.reports
+    return is_unmarked(machine) and machine.is_idle and not (reports.has_guests or reports.subscriptions)
 
 
 def is_unharmed(machine: RequestMachine, *, alone: bool) -> bool:
@@ -29,14 +21,13 @@ def is_unharmed(machine: RequestMachine, *, alone: bool) -> bool:
 
     ``alone`` is whether nobody else has a request there; else what was given up may still be under way.
     """
+    return is_unmarked(machine) and (machine.is_idle if alone else lease_of_context(machine) is None)
+
+
+def is_unmarked(machine: RequestMachine) -> bool:
+    """Whether nothing has happened to the session that whoever comes next would notice."""
     traces = machine.traces
-    return (
-        machine.status == "I"
-        and not traces.changed
-        and traces.refusal is None
-        and machine.failure is None
-        and (machine.is_idle if alone else not leases_of_context() or lease_of_context(machine) is None)
-    )
+    return machine.status == "I" and not traces.changed and traces.refusal is None and machine.failure is None
 
 
 def passes_on(machine: RequestMachine, *, shared: bool, alone: bool, renewed: bool = False) -> bool:

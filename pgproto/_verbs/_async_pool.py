@@ -18,6 +18,7 @@ from pgproto._session import (
     clear_up,
     has_to_settle,
     is_unharmed,
+    is_unmarked,
     passes_on,
     reset_ahead,
 )
@@ -181,10 +182,12 @@ class AsyncPool(AsyncUpkeep[D, W, SessionT], AsyncQueries, Generic[D, W, Session
         if not lives and not await self._may_stay(slot, member, since):
             return await self._fulfil_in_turn(wish)
         make, arguments = wish
+        request = None
         try:
-            return await member.driver.perform(make(member.core, *arguments))
+            request = make(member.core, *arguments)
+            return await member.driver.perform(request)
         finally:
-            if slot.holders > 1 and is_unharmed(machine, alone=False):
+            if slot.holders > 1 and request is not None and request.lease is None and is_unmarked(machine):
                 pool.leave(slot, since, self._now())
                 if pool.due:
                     self._pump()

@@ -76,7 +76,7 @@ MACHINE = frozenset(
         "_check_after", "_config", "_good", "_leak_after", "_multiplex", "_random", "_runs_after_release",
         "_runs_before_acquire", "_shedder", "reset_ahead",
         # in the names of states, or what `World.check_accounts` computes
-        "_close_by", "_direct", "_generation", "_joiners", "_max_size", "_min_size", "_phase",
+        "_close_by", "_direct", "_generation", "_max_size", "_min_size", "_phase",
         "_wake",
         # so, and copied by `fork`
         "_counts", "_idle", "_leaked", "_leases", "_opener", "_queue", "_recent", "_ring", "_slots",

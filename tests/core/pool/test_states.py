@@ -88,7 +88,16 @@ def test_requests_that_joined_are_as_good_as_those_with_tickets() -> None:
 # --- Nothing is left out ------------------------------------------------------------------------------------
 
 OF_NO_CONSEQUENCE: dict[type[object], set[str]] = {
-    Slot: {"last_used_at", "leased_at", "number", "session", "settings", "started_at", "uses"},
+    Slot: {
+        "joins",
+        "last_used_at",
+        "leased_at",
+        "leases",
+        "number",
+        "session",
+        "settings",
+        "started_at",
+    },
     Ticket: {"note", "waiter"},  # but for who has `JOINED`
     Opener: {"_first_delay", "_longest_delay", "_most", "_random"},
 }

@@ -352,7 +352,7 @@ class World:
             assert slot.listed == (slot in machine._ring)
         assert machine._counts[: SlotState.GONE] == counts[: SlotState.GONE]
         assert machine._leases == {turn: s for turn, s in self.holding.items() if turn.note is not JOINED}
-        assert machine._joiners == len(self.holding) - len(machine._leases)
+        assert machine.status(self.now).holders == len(self.holding)
         assert machine._is_crowded() == (len(self.holding) > counts[SlotState.LEASED])
         assert len({*machine._idle}) == len(machine._idle) == counts[SlotState.IDLE]
         assert len({*machine._ring}) == len(machine._ring)
