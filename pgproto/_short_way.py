@@ -8,7 +8,8 @@ not know it leaves to `next_event`.
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable
+from typing import Final, Protocol, TypeAlias
 
 from pgproto import messages as m
 from pgproto._connection import Connection, RowSink
@@ -18,18 +19,36 @@ from pgproto.messages._copy_data import CopyDataReader
 from pgproto.messages._ending import SHORTEST_ENDING, Ending, ending_of
 from pgproto.messages._executions import read_executions
 
-__all__ = ["ClientConnection"]
+__all__ = ["ClientConnection", "ReplySink", "UsualReply"]
 
 _DATA_ROW: Final = m.DataRow.tag[0]
 _COMPLETE: Final = m.CommandComplete.tag[0]
 _SHORTEST_ROW: Final = 7
 _BIND_COMPLETE: Final = m.BindComplete().encode()
+_BIND_COMPLETE_SIZE: Final = len(_BIND_COMPLETE)
 
 _BIND: Final = Step.BIND
 _EXECUTE_ROWS: Final = Step.EXECUTE_ROWS
 _EXECUTE_COPY_OUT: Final = Step.EXECUTE_COPY_OUT
 _SYNC: Final = Step.SYNC
 _DONE: Final = Step.DONE
+
+
+class UsualReply(Protocol):
+    """What knows replies of a certain statement, and learns from others."""
+
+    read: Callable[[list[object], bytes, int, int], Ending | None]
+    """``read(rows, data, start, end)`` takes the reply to Bind, Execute and Sync that begins
+    ``data[start:end]``, if it knows it: it appends the rows, and returns how it ends, with the size of all of
+    it. Else it returns None and has done nothing."""
+
+    def missed(self, data: bytes, start: int, rows_end: int, ending: Ending) -> None:
+        """It did not know a reply that is in order; its rows end at ``rows_end``, ``ending`` has its size."""
+        ...
+
+
+ReplySink: TypeAlias = tuple[RowSink, UsualReply | None, list[object]]
+"""What takes rows, and perhaps knows replies with all that belongs to them, for which it needs the list."""
 
 
 class ClientConnection(Connection):
@@ -40,21 +59,77 @@ class ClientConnection(Connection):
     has_unread: bool
     """After `take_reply` has taken one: whether there are bytes behind it."""
 
-    def take_reply(self, sink: RowSink) -> Ending | None:
+    def take_reply(self, way: ReplySink) -> Ending | None:
         """The reply to Bind, Execute and Sync that were sent together: how it ends, if it is all there.
 
-        The rows go to ``sink``. If the rest has not come, or is not what it usually is, the result is None;
-        the rows at the beginning may have been taken then, and `row_sink` is set for those that follow.
+        Its rows go where ``way`` says. If the rest has not come, or is not what it usually is, the result is
+        None; the rows at the beginning may have been taken then, and `row_sink` is set for those that follow.
         """
-        incoming, queue, step = self._incoming, self._queue, self._step
-        data, position, end = incoming.data, incoming.position, incoming.end
-        if step is _BIND:
-            if not data.startswith(_BIND_COMPLETE, position) or len(queue) < 2 or queue[1] is not _SYNC:
+        incoming, queue = self._incoming, self._queue
+        sink, usual, rows = way
+        ending = None
+        if self._step is _BIND:
+            if len(queue) < 2 or queue[1] is not _SYNC:
                 return None
-            position += 5
-        elif step is not _EXECUTE_ROWS or not queue or queue[0] is not _SYNC:
+            if usual is not None:
+                ending = usual.read(rows, incoming.data, incoming.position, incoming.end)
+            if ending is None:
+                ending = self._read_reply(sink, usual)
+                if ending is None:
+                    return None
+            queue.popleft()
+        else:
+            if self._step is not _EXECUTE_ROWS or not queue or queue[0] is not _SYNC:
+                return None
+            ending = self._read_rest(sink)
+            if ending is None:
+                return None
+        queue.popleft()
+        self._status = ending[1]
+        incoming.position = position = incoming.position + ending[2]
+        self.has_unread = position < incoming.end or incoming.held > 0
+        # As `_begin_next` does.
+        self._step = queue.popleft() if queue else _DONE
+        self._columns = self.row_sink = None
+        return ending
+
+    def _read_reply(self, sink: RowSink, usual: UsualReply | None) -> Ending | None:
+        """As it comes: BindComplete, and the rest."""
+        incoming = self._incoming
+        data, position = incoming.data, incoming.position
+        if not data.startswith(_BIND_COMPLETE, position):
             return None
-        taken = position
+        start = position + _BIND_COMPLETE_SIZE
+        taken, ending = self._read_rows_and_ending(sink, start)
+        if ending is None:
+            if taken > start:
+                self._queue.popleft()
+                self._go_on_with_rows(sink, taken)
+            return None
+        ending = ending[0], ending[1], taken + ending[2] - position
+        if usual is not None:
+            usual.missed(data, position, taken, ending)
+        return ending
+
+    def _read_rest(self, sink: RowSink) -> Ending | None:
+        """What follows the rows that have been taken already."""
+        position = self._incoming.position
+        taken, ending = self._read_rows_and_ending(sink, position)
+        if ending is None:
+            if taken > position:
+                self._go_on_with_rows(sink, taken)
+            return None
+        return ending[0], ending[1], taken + ending[2] - position
+
+    def _go_on_with_rows(self, sink: RowSink, position: int) -> None:
+        self._move(_EXECUTE_ROWS)
+        self.row_sink = sink
+        self._incoming.position = position
+
+    def _read_rows_and_ending(self, sink: RowSink, position: int) -> tuple[int, Ending | None]:
+        """Where the rows end, and how the reply ends, if that has come and is what it usually is."""
+        incoming = self._incoming
+        data, end, taken = incoming.data, incoming.end, position
         if end - position >= _SHORTEST_ROW and data[position] == _DATA_ROW:
             longest = self._max_message_size
             try:
@@ -65,28 +140,10 @@ class ClientConnection(Connection):
             except RemoteProtocolError as error:
                 self._fail(str(error))
                 raise
-        ending = None
         if end - taken >= SHORTEST_ENDING and data[taken] == _COMPLETE:
             # The last byte of a tag's length is all of it, or `ending_of` will see that it is not.
-            ending = ending_of(data[taken : taken + 7 + data[taken + 4]])
-        if ending is None:
-            if taken > position:
-                if step is _BIND:
-                    queue.popleft()
-                self._move(_EXECUTE_ROWS)
-                self.row_sink = sink
-                incoming.position = taken
-            return None
-        if step is _BIND:
-            queue.popleft()
-        queue.popleft()
-        self._status = ending[1]
-        incoming.position = position = taken + ending[2]
-        self.has_unread = position < end or incoming.held > 0
-        # As `_begin_next` does.
-        self._step = queue.popleft() if queue else _DONE
-        self._columns = self.row_sink = None
-        return ending
+            return taken, ending_of(data[taken : taken + 7 + data[taken + 4]])
+        return taken, None
 
     def take_copy_data(self, reader: CopyDataReader) -> bytes:
         """What a COPY TO STDOUT goes on with: the data of all messages that are whole."""

@@ -11,7 +11,8 @@ positions. Whatever that function does not expect, it leaves to a loop that look
 from __future__ import annotations
 
 from pgproto._rows._compiled import DictMaker, Make
-from pgproto._rows._decoder import Decoder, compile_decoder
+from pgproto._rows._decoder import Decoder, compile_decoder, compile_reader
 from pgproto._rows._loop import skip_rows
+from pgproto._rows._usual import UsualReply
 
-__all__ = ["Decoder", "DictMaker", "Make", "compile_decoder", "skip_rows"]
+__all__ = ["Decoder", "DictMaker", "Make", "UsualReply", "compile_decoder", "compile_reader", "skip_rows"]

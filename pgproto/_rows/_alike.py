@@ -15,7 +15,18 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache, partial
 from typing import Any, Final, NamedTuple, TypeAlias
 
-__all__ = ["FEW", "Alike", "Many", "ManyOf", "Run", "alike_counter", "run_of_many"]
+__all__ = [
+    "FEW",
+    "HEADER_SIZE",
+    "LAYOUTS",
+    "Alike",
+    "Many",
+    "ManyOf",
+    "Run",
+    "alike_counter",
+    "lengths_of",
+    "run_of_many",
+]
 
 Run: TypeAlias = Callable[[list[object], bytes, int, int], int]
 """``run(rows, data, start, end)`` decodes rows until one is not as expected, and returns where that begins.
@@ -35,11 +46,13 @@ FEW: Final = 16
 """So many rows of one length at the least are worth the effort."""
 
 _DATA_ROW: Final = 0x44
-_HEADER_SIZE: Final = 7
+HEADER_SIZE: Final = 7
+"""Of a DataRow, up to the length of its first value, in bytes."""
 _LENGTH: Final = struct.Struct("!i")
 _FIRST_BATCH: Final = 256
 _BATCH: Final = 4096
-_LAYOUTS: Final = 16
+LAYOUTS: Final = 16
+"""How many are kept for one result."""
 _LONGEST_INTERVAL: Final = 1024
 """After so many rows, at the most, there is another look whether they are alike."""
 
@@ -48,7 +61,7 @@ def alike_counter(lengths: Sequence[int]) -> Alike:
     """What counts the rows whose values have these lengths, in bytes; -1 is NULL."""
     length = 6 + sum([4 + max(length, 0) for length in lengths])
     expected = list(enumerate(struct.pack("!BiH", _DATA_ROW, length, len(lengths))))
-    position = _HEADER_SIZE
+    position = HEADER_SIZE
     for value in lengths:
         expected += enumerate(struct.pack("!i", value), position)
         position += 4 + max(value, 0)
@@ -80,15 +93,14 @@ def run_of_many(codes: Sequence[str], run: Run, many_of: ManyOf) -> Run:
         many_of: what makes the rows of what was unpacked: `bytes` for a column of variable width.
     """
     find_layout = _layout_finder(codes)
-    many_of = lru_cache(maxsize=_LAYOUTS)(many_of)
     interval = FEW
 
     def decode(rows: list[object], data: bytes, start: int, end: int) -> int:
         nonlocal interval
         position = start
-        while end - position > _HEADER_SIZE and data[position] == _DATA_ROW:
+        while end - position > HEADER_SIZE and data[position] == _DATA_ROW:
             step = 1 + _LENGTH.unpack_from(data, position + 1)[0]
-            if not _HEADER_SIZE <= step <= (end - position) // FEW:
+            if not HEADER_SIZE <= step <= (end - position) // FEW:
                 break
             layout = find_layout(data, position, step)
             following = _decode_alike(rows, data, position, end, layout, many_of) if layout else position
@@ -125,13 +137,13 @@ def _layout(codes: Sequence[str], lengths: tuple[int, ...]) -> _Layout:
 
 def _layout_finder(codes: Sequence[str]) -> Callable[[bytes, int, int], _Layout | None]:
     """``find(data, start, step)``: the layout of the row of this size, if others may share it."""
-    layout_of = lru_cache(maxsize=_LAYOUTS)(partial(_layout, codes))
+    layout_of = lru_cache(maxsize=LAYOUTS)(partial(_layout, codes))
     usual = layout_of((0,) * len(codes)) if all(codes) else None
 
     def find(data: bytes, start: int, step: int) -> _Layout | None:
         if usual is not None and step == usual.step:
             return usual
-        lengths = _may_be_alike(data, start, step) and _lengths(data, start, start + step, len(codes))
+        lengths = _may_be_alike(data, start, step) and lengths_of(data, start, start + step, len(codes))
         return layout_of(lengths) if lengths else None
 
     return find
@@ -140,18 +152,18 @@ def _layout_finder(codes: Sequence[str]) -> Callable[[bytes, int, int], _Layout 
 def _may_be_alike(data: bytes, start: int, step: int) -> bool:
     """Whether some of the rows that follow have the same header; a first look that costs little."""
     first, second, last = start + step, start + 2 * step, start + (FEW - 1) * step
-    header = data[start : start + _HEADER_SIZE]
+    header = data[start : start + HEADER_SIZE]
     return (
-        data[first : first + _HEADER_SIZE] == header
-        and data[second : second + _HEADER_SIZE] == header
-        and data[last : last + _HEADER_SIZE] == header
+        data[first : first + HEADER_SIZE] == header
+        and data[second : second + HEADER_SIZE] == header
+        and data[last : last + HEADER_SIZE] == header
     )
 
 
-def _lengths(data: bytes, start: int, end: int, columns: int) -> tuple[int, ...]:
+def lengths_of(data: bytes, start: int, end: int, columns: int) -> tuple[int, ...]:
     """Of the values of the row that is ``data[start:end]``, -1 for NULL; none if there is an error."""
     lengths: list[int] = []
-    position = start + _HEADER_SIZE
+    position = start + HEADER_SIZE
     for _ in range(columns):
         if position > end - 4:
             return ()

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
-from pgproto._rows._alike import Many, Run, run_of_many
+from pgproto._rows._alike import LAYOUTS, Many, ManyOf, Run, run_of_many
 from pgproto._rows._kinds import NAMES, NULL, Kind, converter_of, kind_of
 from pgproto._rows._source import RowSource
 from pgproto.types._codec import Codec
 
-__all__ = ["MAX_COMPILED_COLUMNS", "DictMaker", "Make", "compile_runs"]
+__all__ = ["MAX_COMPILED_COLUMNS", "DictMaker", "Make", "Runs", "compile_runs"]
 
 Make: TypeAlias = Callable[[tuple[object, ...]], object]
 """Makes a row from the tuple of its values; it never fails."""
@@ -34,9 +34,20 @@ class DictMaker:
         return dict(zip(self.names, values, strict=True))
 
 
+class Runs(NamedTuple):
+    """What is compiled for one result."""
+
+    few: Run
+    many: Run
+    codes: Sequence[str]
+    """For each column the `struct` code, "" for a variable width."""
+    many_of: ManyOf
+    """What makes the rows of what was unpacked so."""
+
+
 def compile_runs(
     codecs: Sequence[Codec], make: Make | None, nullable: Sequence[bool], inline: bool = True
-) -> tuple[Run, Run]:
+) -> Runs:
     """The functions for few rows of these columns, and for many.
 
     Args:
@@ -51,15 +62,15 @@ def compile_runs(
     builder = _narrow_builder if len(kinds) <= _NARROW else _wide_builder
     arguments = (*makers, *map(converter_of, codecs))
     run: Run = builder(kinds, tuple(nullable), target)(*arguments)[0]
-    if not kinds:
-        return run, run
+    codes = [kind.code for kind in kinds]
 
+    @lru_cache(maxsize=LAYOUTS)
     def many_of(nulls: tuple[bool, ...]) -> Many:
         shape = tuple([NULL if null else kind for kind, null in zip(kinds, nulls, strict=True)])
         many: Many = builder(shape, (False,) * len(shape), target)(*arguments)[1]
         return many
 
-    return run, run_of_many([kind.code for kind in kinds], run, many_of)
+    return Runs(run, run_of_many(codes, run, many_of) if kinds else run, codes, many_of)
 
 
 def _build(kinds: tuple[Kind, ...], nullable: tuple[bool, ...], target: str) -> Callable[..., Any]:

@@ -9,10 +9,11 @@ from typing import Final, TypeAlias
 from pgproto._rows._alike import FEW, Run
 from pgproto._rows._compiled import MAX_COMPILED_COLUMNS, Make, compile_runs
 from pgproto._rows._loop import DATA_ROW, decode_row, row_end
+from pgproto._rows._usual import UsualReply
 from pgproto.errors import DataError, RemoteProtocolError
 from pgproto.types._codec import Codec
 
-__all__ = ["Decoder", "compile_decoder"]
+__all__ = ["Decoder", "compile_decoder", "compile_reader"]
 
 Decoder: TypeAlias = Callable[[list[object], bytes, int, int], int]
 """``decode(rows, data, start, end)`` appends a row for each whole DataRow message at the beginning of
@@ -32,6 +33,14 @@ _LONG_RUN: Final = 32
 """Behind the length of so many rows that were as expected, one that is not does not matter."""
 
 
+def compile_reader(
+    codecs: Sequence[Codec], make: Make | None = None, longest: int = _MAX_LENGTH
+) -> tuple[Decoder, UsualReply]:
+    """The decoder for rows as `compile_decoder` makes it, and what takes whole replies at one go."""
+    usual = UsualReply()
+    return _compile_decoder(_Learner(tuple(codecs), make, longest, usual), longest), usual
+
+
 def compile_decoder(codecs: Sequence[Codec], make: Make | None = None, longest: int = _MAX_LENGTH) -> Decoder:
     """The decoder for rows whose columns have these codecs.
 
@@ -42,7 +51,10 @@ def compile_decoder(codecs: Sequence[Codec], make: Make | None = None, longest: 
         make: makes the row from the tuple of its values; None leaves the tuple. It must not fail.
         longest: the greatest length that a message may have, in bytes.
     """
-    learner = _Learner(tuple(codecs), make, longest)
+    return compile_reader(codecs, make, longest)[0]
+
+
+def _compile_decoder(learner: _Learner, longest: int) -> Decoder:
     # A message that is too long does not fit into a chunk that is short enough.
     short, length_at = min(_SHORT, longest), _LENGTH.unpack_from
 
@@ -70,9 +82,21 @@ def _no_run(rows: list[object], data: bytes, start: int, end: int) -> int:
 class _Learner:
     """Decodes what the compiled function does not expect, and has a better one compiled if it is much."""
 
-    __slots__ = ("_codecs", "_inline", "_longest", "_make", "_nullable", "_odd", "_seen", "run", "run_many")
+    __slots__ = (
+        "_codecs",
+        "_inline",
+        "_longest",
+        "_make",
+        "_nullable",
+        "_odd",
+        "_seen",
+        "_usual",
+        "run",
+        "run_many",
+    )
 
-    def __init__(self, codecs: tuple[Codec, ...], make: Make | None, longest: int) -> None:
+    def __init__(self, codecs: tuple[Codec, ...], make: Make | None, longest: int, usual: UsualReply) -> None:
+        self._usual = usual
         self._codecs = codecs
         self._make = make
         self._longest = longest
@@ -118,4 +142,6 @@ class _Learner:
         if self._odd >= _NEXT_COMPILATION and len(values) <= MAX_COMPILED_COLUMNS:
             self._odd = 0
             self._nullable = list(self._seen)
-            self.run, self.run_many = compile_runs(self._codecs, self._make, self._nullable, self._inline)
+            runs = compile_runs(self._codecs, self._make, self._nullable, self._inline)
+            self.run, self.run_many = runs.few, runs.many
+            self._usual.codes, self._usual.many_of = runs.codes, runs.many_of

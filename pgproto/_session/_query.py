@@ -22,7 +22,7 @@ from pgproto._session._introduction import (
     reshaped,
 )
 from pgproto._session._machine import FLUSH, SYNC, TELLING, RequestMachine
-from pgproto._session._request import COPYING
+from pgproto._session._request import COPYING, Request
 from pgproto._session._results import Rows
 from pgproto._session._sql import ENDING, OPENING, check_kept, check_sql, first_keyword
 from pgproto._session._statement import PreparedStatement, Statement, check_arguments
@@ -83,7 +83,7 @@ class Query(IntroducingRequest[R_co]):
         prepared: PreparedStatement | None = None,
     ) -> None:
         # As the class in between does, with one call less.
-        super(IntroducingRequest, self).__init__(sql, timeout)
+        Request.__init__(self, sql, timeout)
         self._introducing = None
         known = machine.statements.find(sql) if prepared is None else prepared.statement
         keyword = first_keyword(sql) if known is None else known.keyword
@@ -155,7 +155,10 @@ class Query(IntroducingRequest[R_co]):
         rows = self.rows
         rows.use(statement)
         if statement.name:
-            self.sink = rows.take if machine.max_result_bytes is None else rows.sink(machine, self)
+            if machine.max_result_bytes is None:
+                self.sink = rows.take, rows.usual, rows.rows
+            else:
+                self.sink = rows.sink(machine, self), None, rows.rows
             data += _EXECUTE_AND_SYNC
             steps = _KNOWN
         else:

@@ -11,9 +11,9 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar
 
 from pgproto import messages as m
-from pgproto._connection import RowSink
 from pgproto._seconds import seconds
 from pgproto._session._sql import expect_sql
+from pgproto._short_way import ReplySink
 from pgproto.errors import ConnectionLost, DataError, Error, PostgresError, QueryTimeout, RemoteProtocolError
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class Request(Waitable, ABC, Generic[R_co]):
         self.abandoned = False
         """Whether its owner has given up waiting."""
         self.error: BaseException | None = None
-        self.sink: RowSink | None = None
+        self.sink: ReplySink | None = None
         """Where its rows go if Bind, Execute and Sync are all that was sent: its reply may then be read at
         one go, of which `completed` is told."""
         self.first_byte = _NOT_WRITTEN

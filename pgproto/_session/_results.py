@@ -8,7 +8,7 @@ from typing import Any, Final, cast
 from pgproto._columns import ColumnCollector, Columns
 from pgproto._connection import RowSink
 from pgproto._row_factories import RowFactory
-from pgproto._rows import Decoder, skip_rows
+from pgproto._rows import Decoder, UsualReply, skip_rows
 from pgproto._session._introduction import IntroducingRequest, is_of_changed_type
 from pgproto._session._machine import RequestMachine
 from pgproto._session._statement import Statement
@@ -36,11 +36,12 @@ _TUPLES: Final = RowFactory(tuple)
 class Rows:
     """The rows of one execution, as they come in."""
 
-    __slots__ = ("_decode", "_factory", "began", "error", "limit", "names", "rows", "tag")
+    __slots__ = ("_decode", "_factory", "began", "error", "limit", "names", "rows", "tag", "usual")
 
     def __init__(self, row: Callable[..., object] | None = None, limit: int | None = None) -> None:
         self._factory = _RECORDS if row is None else _TUPLES if row is tuple else RowFactory(row)
         self._decode: Decoder | None = None
+        self.usual: UsualReply | None = None
         self.began = False
         """Whether any have come."""
         self.limit = limit
@@ -54,7 +55,8 @@ class Rows:
     def use(self, statement: Statement) -> None:
         """Expect rows of this statement."""
         self.names = statement.names
-        self._decode = statement.decoders.get(self._factory.key) or statement.decoder(self._factory)
+        key = self._factory.key
+        self._decode, self.usual = statement.decoders.get(key) or statement.decoder(self._factory)
 
     def sink(self, machine: RequestMachine, owner: IntroducingRequest[object]) -> RowSink:
         """What takes the rows from the connection, for a request of this machine."""

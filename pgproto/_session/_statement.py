@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from pgproto import messages as m
 from pgproto._row_factories import RowFactory
-from pgproto._rows import Decoder, compile_decoder
+from pgproto._rows import Decoder, UsualReply, compile_reader
 from pgproto._session._packer import Packer
 from pgproto._session._packing import Frame, Pack
 from pgproto._state import Step
@@ -109,7 +109,7 @@ class Statement:
         self._pack: Pack | None = None
         self._packer: Packer | None = None
         self._uses = 0
-        self.decoders: dict[str, Decoder] = {}
+        self.decoders: dict[str, tuple[Decoder, UsualReply]] = {}
         """Those that `decoder` has made, by the factory's key."""
 
     def has_codecs_of(self, other: Statement) -> bool:
@@ -189,11 +189,12 @@ class Statement:
                 )
         return DataError(f"an argument could not be encoded: {type(cause).__qualname__}")
 
-    def decoder(self, factory: RowFactory) -> Decoder:
-        """What turns this statement's rows into objects, compiled once for each way to make them."""
+    def decoder(self, factory: RowFactory) -> tuple[Decoder, UsualReply]:
+        """What turns this statement's rows into objects, compiled once for each way to make them; and what
+        takes its replies at one go."""
         decoder = self.decoders.get(factory.key)
         if decoder is None:
-            decoder = self.decoders[factory.key] = compile_decoder(self.codecs, factory.make(self.names))
+            decoder = self.decoders[factory.key] = compile_reader(self.codecs, factory.make(self.names))
         return decoder
 
 

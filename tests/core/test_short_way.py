@@ -81,7 +81,7 @@ def follow(data: list[bytes], *, short: bool) -> tuple[list[object], bytes, obje
         for chunk in data:
             connection.receive_data(chunk)
             while True:
-                if short and (ending := connection.take_reply(take)) is not None:
+                if short and (ending := connection.take_reply((take, None, []))) is not None:
                     assert ending[1] == connection.transaction_status
                     seen.append(messages.CommandComplete(ending[0]))
                     seen += [ready for ready in READY if ready.status == ending[1]]
@@ -108,8 +108,13 @@ def test_both_ways_lead_to_the_same(pieces: list[bytes], cut: int) -> None:
 def test_a_usual_reply_goes_the_short_way(rows: bytes, ending: bytes) -> None:
     connection = connected()
     connection.receive_data(BOUND + rows + ending)
-    assert connection.take_reply(skip_rows) is not None
+    assert connection.take_reply((skip_rows, None, [])) is not None
     assert not connection.has_unread
+    for behind in (BOUND, BOUND + rows + ending):
+        more = connected()
+        more.receive_data(BOUND + rows + ending + behind)
+        assert more.take_reply((skip_rows, None, [])) is not None
+        assert more.has_unread
     assert connection.step is Step.BIND
     assert connection.next_event() is NEED_DATA
 
@@ -118,10 +123,10 @@ def test_what_is_cut_off_goes_on() -> None:
     connection = connected()
     for data in (BOUND + ROW * 2, ROW, ROW + ENDINGS[0][:3]):
         connection.receive_data(data)
-        assert connection.take_reply(skip_rows) is None
+        assert connection.take_reply((skip_rows, None, [])) is None
         assert connection.step is Step.EXECUTE_ROWS
     connection.receive_data(ENDINGS[0][3:])
-    assert connection.take_reply(skip_rows) is None
+    assert connection.take_reply((skip_rows, None, [])) is None
     assert connection.next_event() == messages.CommandComplete("SELECT 1")
 
 
@@ -233,9 +238,9 @@ def test_copy_data_outside_of_a_copy_is_not_taken() -> None:
 def test_not_in_another_state() -> None:
     connection = connected()
     connection.receive_data(BOUND + ENDINGS[0])
-    assert connection.take_reply(skip_rows) == ("SELECT 1", "I", len(ENDINGS[0]))
+    assert connection.take_reply((skip_rows, None, [])) == ("SELECT 1", "I", len(BOUND + ENDINGS[0]))
     connection.receive_data(ENDINGS[0])
-    assert connection.take_reply(skip_rows) is None
+    assert connection.take_reply((skip_rows, None, [])) is None
     with pytest.raises(RemoteProtocolError):
         connection.next_event()
 
