@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TypeVar
 
 from pgproto._pool._actions import Action
@@ -37,6 +38,7 @@ class CheckedPoolMachine(PoolMachine[S, W]):
         states = [slot.state for slot in slots]
         on_their_way = counts[SlotState.OPENING] + counts[SlotState.PREPARING]
         served = len(waiting) <= on_their_way
+        with_tickets = Counter(self._leases.values())
         return {
             "sessions are counted wrongly": any(
                 counts[state] != states.count(state) for state in SlotState if state is not SlotState.GONE
@@ -48,9 +50,10 @@ class CheckedPoolMachine(PoolMachine[S, W]):
             "somebody who is served waits": any(t.state is not TicketState.WAITING for t in waiting),
             "somebody who waits is served": any(t.state is not TicketState.LEASED for t in self._leases),
             "a session has another number of holders than it knows of": any(
-                slot.holders < sum(other is slot for other in self._leases.values()) for slot in slots
-            )
-            or sum(slot.holders for slot in slots) < len(self._leases),
+                # Those without a ticket have joined it.
+                not 0 <= slot.holders - with_tickets[slot] <= slot.joins
+                for slot in slots
+            ),
             "a session that must not be lent is idle": any(slot.broken for slot in self._idle),
             "somebody waits for a session that is idle": bool(self._idle) and not served,
             "a closed pool has sessions": self._phase is Phase.CLOSED and bool(slots),

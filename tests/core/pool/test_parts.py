@@ -16,7 +16,7 @@ from pgproto._pool._faults import Blame, Fate, again, blame, describe, fate
 from pgproto._pool._opener import Opener
 from pgproto._pool._queue import Queue
 from pgproto._pool._shedder import Shedder
-from pgproto._pool._status import bucket
+from pgproto._pool._status import bucket, folded
 from pgproto.errors import (
     AdminShutdown,
     AuthenticationError,
@@ -346,8 +346,13 @@ def test_settings_at_their_limits(settings: dict[str, object]) -> None:
         (0.002, 2),
         (1.0, 10),
         (1.024, 11),
+        (2.0**19 / 1000 - 1, 19),
+        (2.0**19 / 1000, 20),
         (1e9, 20),
     ],
 )
 def test_durations_fall_into_their_buckets(seconds: float, place: int) -> None:
-    assert bucket(seconds) == place
+    histogram = [0] * 64
+    histogram[bucket(seconds)] += 1
+    shown = folded(histogram)
+    assert (len(shown), sum(shown), shown[place]) == (21, 1, 1)
