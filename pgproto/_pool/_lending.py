@@ -9,6 +9,7 @@ from pgproto._pool._gauges import Gauges
 from pgproto._pool._ledger import Phase, or_inf
 from pgproto._pool._recycling import CLEAN, LOST, Report
 from pgproto._pool._slots import Slot, SlotState, Ticket, TicketKind, TicketState
+from pgproto._pool._status import bucket
 from pgproto._seconds import seconds
 from pgproto.errors import PoolClosed, PoolTimeout
 
@@ -72,7 +73,8 @@ class Lending(Gauges[S, W]):
     def join(self, now: float) -> Slot[S] | None:
         """A session for a single request of the pool's own, if there is one at once: the short way.
 
-        Give it back with `leave`. None means nothing: `acquire` with ``shared`` may find one all the same.
+        Give it back with `leave_others` or `leave`. None means nothing: `acquire` with ``shared`` may find
+        one all the same.
         """
         if self._waiting or not self._direct:
             return None
@@ -103,22 +105,35 @@ class Lending(Gauges[S, W]):
             self._grow(now)
         return slot
 
-    def leave(self, slot: Slot[S], since: float, now: float, report: Report = CLEAN) -> None:
-        """The request is over that `join`ed the session at that time."""
-        if not slot.holders:
-            return  # the pool has closed, and taken the session away
-        self._count_return(slot, now - since, now)
-        if slot.holders == 1 or report is not CLEAN or self._waiting:
-            self._come_back(slot, now, report, alone=self._vacate(slot, since))
-            return
-        # As `_vacate` does, for most requests without calling it.
-        slot.holders -= 1
+    def leave_others(self, slot: Slot[S], since: float, now: float) -> bool:
+        """As `leave`, where others have the session too, and it is clean: the short way.
+
+        False, and nothing is done, if that is not so, or somebody waits. There is nothing to do after it.
+        """
+        holders = slot.holders
+        if holders < 2 or self._waiting:
+            return False
+        # As `_count_return` and `_vacate` do, for most requests without calling them.
+        counters, held = self._counters, now - since
+        counters.usage_s += held
+        counters.usage_histogram[int(held * 1000.0).bit_length()] += 1
+        slot.holders = holders - 1
         self._recent = slot
         if since > slot.leased_at:
             slot.leased_at = since
         if not slot.listed:
             slot.listed = True
             self._ring.append(slot)
+        return True
+
+    def leave(self, slot: Slot[S], since: float, now: float, report: Report = CLEAN) -> None:
+        """The request is over that `join`ed the session at that time."""
+        if not slot.holders:
+            return  # the pool has closed, and taken the session away
+        self._count_return(slot, now - since, now)
+        alone = self._vacate(slot, since)
+        if alone or report is not CLEAN or self._waiting:
+            self._come_back(slot, now, report, alone=alone)
 
     def reject(self, slot: Slot[S], now: float, report: Report = LOST) -> None:
         """The session was dead that the request got by `join`: it has to `acquire` another."""
@@ -138,7 +153,7 @@ class Lending(Gauges[S, W]):
     def _count_return(self, slot: Slot[S], held: float, now: float) -> None:
         counters = self._counters
         counters.usage_s += held
-        counters.usage_histogram[int(held * 1000.0).bit_length()] += 1  # as `bucket`
+        counters.usage_histogram[bucket(held)] += 1
         slot.last_used_at = now
 
     def _immediate_refusal(self, ticket: Ticket[S, W], now: float) -> PoolTimeout | None:

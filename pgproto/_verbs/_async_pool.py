@@ -187,11 +187,12 @@ class AsyncPool(AsyncUpkeep[D, W, SessionT], AsyncQueries, Generic[D, W, Session
             request = make(member.core, *arguments)
             return await member.driver.perform(request)
         finally:
-            if slot.holders > 1 and request is not None and request.lease is None and is_unmarked(machine):
-                pool.leave(slot, since, self._now())
-                if pool.due:
-                    self._pump()
-            else:
+            if (
+                request is None
+                or request.lease is not None
+                or not is_unmarked(machine)
+                or not pool.leave_others(slot, since, self._now())
+            ):
                 self._leave(slot, member, since)
 
     async def _may_stay(self, slot: Slot[Member[D]], member: Member[D], since: float) -> bool:

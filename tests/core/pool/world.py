@@ -197,7 +197,8 @@ class World:
     def release(self, ticket: Turn, report: Report = CLEAN) -> None:
         slot = self._comes_back(ticket, report)
         if ticket.note is JOINED:
-            self.machine.leave(slot, ticket.leased_at, self.now, report)
+            if report is not CLEAN or not self.machine.leave_others(slot, ticket.leased_at, self.now):
+                self.machine.leave(slot, ticket.leased_at, self.now, report)
             ticket.state, ticket.slot = TicketState.ENDED, None
         else:
             self.machine.release(ticket, self.now, report)
@@ -207,6 +208,7 @@ class World:
         """The caller whose session was taken away by force has noticed, and leaves."""
         assert ticket.note is JOINED
         assert ticket.slot is not None
+        assert not self.machine.leave_others(ticket.slot, ticket.leased_at, self.now)
         self.machine.leave(ticket.slot, ticket.leased_at, self.now)
         self.settle()
         self.check()
