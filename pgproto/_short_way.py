@@ -8,8 +8,9 @@ not know it leaves to `next_event`.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Final, Protocol, TypeAlias
+from typing import Final, TypeAlias
 
 from pgproto import messages as m
 from pgproto._connection import Connection, RowSink
@@ -19,7 +20,7 @@ from pgproto.messages._copy_data import CopyDataReader
 from pgproto.messages._ending import SHORTEST_ENDING, Ending, ending_of
 from pgproto.messages._executions import read_executions
 
-__all__ = ["ClientConnection", "ReplySink", "UsualReply"]
+__all__ = ["ClientConnection", "Reader", "ReplySink", "UsualReply"]
 
 _DATA_ROW: Final = m.DataRow.tag[0]
 _COMPLETE: Final = m.CommandComplete.tag[0]
@@ -34,17 +35,31 @@ _SYNC: Final = Step.SYNC
 _DONE: Final = Step.DONE
 
 
-class UsualReply(Protocol):
-    """What knows replies of a certain statement, and learns from others."""
+Reader: TypeAlias = Callable[[list[object], bytes, int, int], Ending | None]
+"""``read(rows, data, start, end)`` takes the reply to Bind, Execute and Sync that begins ``data[start:end]``,
+if it is whole and one that is known: it appends the rows, and returns how the reply ends, with the size of
+all of it. Else it returns None and has done nothing."""
 
-    read: Callable[[list[object], bytes, int, int], Ending | None]
-    """``read(rows, data, start, end)`` takes the reply to Bind, Execute and Sync that begins
-    ``data[start:end]``, if it knows it: it appends the rows, and returns how it ends, with the size of all of
-    it. Else it returns None and has done nothing."""
 
+def read_nothing(rows: list[object], data: bytes, start: int, end: int) -> Ending | None:
+    """Knows no reply."""
+    return None
+
+
+class UsualReply(ABC):
+    """What the replies to a certain statement are like, learned from them."""
+
+    __slots__ = ("read",)
+
+    def __init__(self) -> None:
+        self.read: Reader = read_nothing
+
+    @abstractmethod
     def missed(self, data: bytes, start: int, rows_end: int, ending: Ending) -> None:
-        """It did not know a reply that is in order; its rows end at ``rows_end``, ``ending`` has its size."""
-        ...
+        """A reply was not known, though it is in order; perhaps the next will be like it.
+
+        It begins at ``start`` with BindComplete; its rows end at ``rows_end``; ``ending`` has its size.
+        """
 
 
 ReplySink: TypeAlias = tuple[RowSink, UsualReply | None, list[object]]

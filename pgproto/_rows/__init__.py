@@ -13,6 +13,5 @@ from __future__ import annotations
 from pgproto._rows._compiled import DictMaker, Make
 from pgproto._rows._decoder import Decoder, compile_decoder, compile_reader
 from pgproto._rows._loop import skip_rows
-from pgproto._rows._usual import UsualReply
 
-__all__ = ["Decoder", "DictMaker", "Make", "UsualReply", "compile_decoder", "compile_reader", "skip_rows"]
+__all__ = ["Decoder", "DictMaker", "Make", "compile_decoder", "compile_reader", "skip_rows"]

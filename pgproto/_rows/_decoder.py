@@ -9,7 +9,7 @@ from typing import Final, TypeAlias
 from pgproto._rows._alike import FEW, Run
 from pgproto._rows._compiled import MAX_COMPILED_COLUMNS, Make, compile_runs
 from pgproto._rows._loop import DATA_ROW, decode_row, row_end
-from pgproto._rows._usual import UsualReply
+from pgproto._rows._usual import LearnedReply
 from pgproto.errors import DataError, RemoteProtocolError
 from pgproto.types._codec import Codec
 
@@ -35,9 +35,9 @@ _LONG_RUN: Final = 32
 
 def compile_reader(
     codecs: Sequence[Codec], make: Make | None = None, longest: int = _MAX_LENGTH
-) -> tuple[Decoder, UsualReply]:
+) -> tuple[Decoder, LearnedReply]:
     """The decoder for rows as `compile_decoder` makes it, and what takes whole replies at one go."""
-    usual = UsualReply()
+    usual = LearnedReply()
     return _compile_decoder(_Learner(tuple(codecs), make, longest, usual), longest), usual
 
 
@@ -95,7 +95,9 @@ class _Learner:
         "run_many",
     )
 
-    def __init__(self, codecs: tuple[Codec, ...], make: Make | None, longest: int, usual: UsualReply) -> None:
+    def __init__(
+        self, codecs: tuple[Codec, ...], make: Make | None, longest: int, usual: LearnedReply
+    ) -> None:
         self._usual = usual
         self._codecs = codecs
         self._make = make

@@ -8,18 +8,14 @@ into the values and what is between them, and that is compared with what it was 
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Sequence
-from typing import Final, TypeAlias
+from collections.abc import Sequence
+from typing import Final
 
 from pgproto._rows._alike import HEADER_SIZE, ManyOf, lengths_of
+from pgproto._short_way import Reader, UsualReply
 from pgproto.messages._ending import Ending
 
-__all__ = ["Reader", "UsualReply"]
-
-Reader: TypeAlias = Callable[[list[object], bytes, int, int], Ending | None]
-"""``read(rows, data, start, end)`` takes the reply that begins ``data[start:end]``, if it is whole and as
-expected: it appends the row, if there is one, and returns how the reply ends, with its size. Else it returns
-None and has done nothing."""
+__all__ = ["LearnedReply"]
 
 _BOUND_SIZE: Final = 5
 """Of BindComplete, in bytes."""
@@ -31,31 +27,21 @@ _VALUES: Final = slice(1, -1, 2)
 _GAPS: Final = slice(None, None, 2)
 
 
-def _expect_nothing(rows: list[object], data: bytes, start: int, end: int) -> Ending | None:
-    return None
+class LearnedReply(UsualReply):
+    """What the last reply was like, or one before: it may have had one row, or none."""
 
-
-class UsualReply:
-    """What the replies to Bind and Execute of one statement are like; `read` is a `Reader`.
-
-    ``many_of`` makes rows of what was unpacked, as soon as it is known how; ``codes`` tells how that is done,
-    as for `run_of_many`.
-    """
-
-    __slots__ = ("_interval", "_missed", "codes", "many_of", "read")
+    __slots__ = ("_interval", "_missed", "codes", "many_of")
 
     def __init__(self) -> None:
-        self.read: Reader = _expect_nothing
+        super().__init__()
         self.codes: Sequence[str] = ()
+        """For each column the `struct` code, "" for a variable width."""
         self.many_of: ManyOf | None = None
+        """What makes the rows of what was unpacked so, as soon as it is compiled."""
         self._missed = 0
         self._interval = 1
 
     def missed(self, data: bytes, start: int, rows_end: int, ending: Ending) -> None:
-        """A reply was not as expected, though it is in order; perhaps the next will be like it.
-
-        It begins at ``start`` with BindComplete; its rows end at ``rows_end``; ``ending`` has its size.
-        """
         self._missed += 1
         if self._missed < self._interval or ending[2] > _LARGEST:
             return

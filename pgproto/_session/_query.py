@@ -7,7 +7,7 @@ PostgreSQL documentation: "Extended Query".
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 from pgproto import messages as m
 from pgproto._session._copy_sql import expect_no_copy, no_copy
@@ -46,6 +46,8 @@ _KNOWN_UNNAMED: Final[tuple[Step, ...]] = (
 )
 _COPY: Final = (Step.PARSE, Step.BIND, Step.EXECUTE)
 _VERBS: Final = "execute() and fetch()"
+# Each query is one: looking for it by super() takes longer than what it does.
+_init_request: Final[Callable[[Request[Any], str, float | None], None]] = cast("Any", Request).__init__
 
 # What it says when a type is not what it was when it was looked up: it was dropped, perhaps made anew under
 # another OID (undefined_object, or internal_error when nothing is found of it), or an attribute was added or
@@ -83,7 +85,7 @@ class Query(IntroducingRequest[R_co]):
         prepared: PreparedStatement | None = None,
     ) -> None:
         # As the class in between does, with one call less.
-        Request.__init__(self, sql, timeout)
+        _init_request(self, sql, timeout)
         self._introducing = None
         known = machine.statements.find(sql) if prepared is None else prepared.statement
         keyword = first_keyword(sql) if known is None else known.keyword

@@ -8,11 +8,12 @@ from typing import Any, Final, cast
 from pgproto._columns import ColumnCollector, Columns
 from pgproto._connection import RowSink
 from pgproto._row_factories import RowFactory
-from pgproto._rows import Decoder, UsualReply, skip_rows
+from pgproto._rows import Decoder, skip_rows
 from pgproto._session._introduction import IntroducingRequest, is_of_changed_type
 from pgproto._session._machine import RequestMachine
 from pgproto._session._statement import Statement
 from pgproto._session._tag import CommandTag
+from pgproto._short_way import UsualReply
 from pgproto.errors import DataError, NoRows, ResultTooLarge, TooManyRows
 
 __all__ = [

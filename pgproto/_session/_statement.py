@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Final
 
 from pgproto import messages as m
 from pgproto._row_factories import RowFactory
-from pgproto._rows import Decoder, UsualReply, compile_reader
+from pgproto._rows import Decoder, compile_reader
 from pgproto._session._packer import Packer
 from pgproto._session._packing import Frame, Pack
+from pgproto._short_way import UsualReply
 from pgproto._state import Step
 from pgproto._wire import MAX_FRAME_LENGTH
 from pgproto.errors import DataError, LocalProtocolError

@@ -11,7 +11,8 @@ import pytest
 
 from pgproto import messages
 from pgproto._record import record_type
-from pgproto._rows import DictMaker, Make, UsualReply, compile_reader
+from pgproto._rows import DictMaker, Make, compile_reader
+from pgproto._short_way import UsualReply
 from pgproto.messages._ending import Ending
 from pgproto.types import Codec, DateInfinity, TypeRegistry
 from tests.support.reference_rows import row_message
