@@ -187,6 +187,7 @@ class AsyncPool(AsyncUpkeep[D, W, SessionT], AsyncQueries, Generic[D, W, Session
             request = make(member.core, *arguments)
             return await member.driver.perform(request)
         finally:
+            # What has left a transaction open, or may have, has a lease.
             if (
                 request is None
                 or request.lease is not None
