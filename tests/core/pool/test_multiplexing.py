@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pgproto._pool import LOST, Hook, PoolConfig, Report, SlotState
 from tests.core.pool.helpers import hooks, make, opening, pool_with, resets, served, slot_of, states
+from tests.core.pool.people import Turn
 
 
 def test_requests_share_only_when_no_session_is_free() -> None:
@@ -225,3 +226,34 @@ def test_sessions_that_closed_are_not_remembered_for_sharing() -> None:
         world.run()
         world.release(next(iter(world.holding)))
     assert len(world.machine._ring) <= 1
+
+
+def test_a_session_that_was_full_is_found_again() -> None:
+    """Somebody who gave up found it full, so it was out of sight."""
+    world = pool_with(1, PoolConfig(max_size=1, multiplex=2))
+    first, _ = world.acquire(shared=True), world.acquire(shared=True)
+    in_vain = world.acquire(shared=True)
+    world.abandon(in_vain)
+    world.release(first)
+    third = world.acquire(shared=True)
+    assert third.slot is not None
+    assert third.slot.holders == 2
+
+
+def test_how_long_those_who_share_have_had_their_session() -> None:
+    world = pool_with(1, PoolConfig(max_size=1, multiplex=3))
+    before = world.machine.status(world.now).returns_num
+    turns: list[Turn] = []
+    for _ in range(3):
+        turns.append(world.acquire(shared=True))
+        world.pass_time(1.0)
+    assert world.machine.status(world.now).longest_held == 3.0
+    world.release(turns[0])
+    # The first has gone; of the others, nobody has had it for longer than the first had.
+    assert world.machine.status(world.now).longest_held == 3.0
+    world.release(turns[1])
+    status = world.machine.status(world.now)
+    assert status.longest_held == 2.0
+    assert (status.usage_ms, status.returns_num - before) == (5000, 2)
+    world.release(turns[2])
+    assert world.machine.status(world.now).usage_ms == 6000

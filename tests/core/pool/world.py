@@ -109,8 +109,7 @@ class World:
         if record is None:
             assert isinstance(step, Open) or is_hook(step, Hook.BEFORE_CONNECT)
             record = self.records[slot] = Record()
-            limit = self.machine._max_size
-            assert len(self.records) <= limit, "more connections than max_size"
+            assert len(self.records) <= self.machine._max_size, "more connections than max_size"
         if isinstance(step, Open):
             assert record.born is None, "connects twice"
         if not is_forced(step):
@@ -195,13 +194,13 @@ class World:
         return turn
 
     def release(self, ticket: Turn, report: Report = CLEAN) -> None:
-        slot = self._comes_back(ticket, report)
+        slot, machine, since = self._comes_back(ticket, report), self.machine, ticket.leased_at
         if ticket.note is JOINED:
-            if report is not CLEAN or not self.machine.leave_others(slot, ticket.leased_at, self.now):
-                self.machine.leave(slot, ticket.leased_at, self.now, report)
+            if report is not CLEAN or not machine.leave_others(slot, since, self.now):
+                machine.leave(slot, since, self.now, report)
             ticket.state, ticket.slot = TicketState.ENDED, None
         else:
-            self.machine.release(ticket, self.now, report)
+            machine.release(ticket, self.now, report)
         self.settle()
 
     def release_late(self, ticket: Turn) -> None:
@@ -354,7 +353,6 @@ class World:
             assert slot.listed == (slot in machine._ring)
         assert machine._counts[: SlotState.GONE] == counts[: SlotState.GONE]
         assert machine._leases == {turn: s for turn, s in self.holding.items() if turn.note is not JOINED}
-        assert machine.status(self.now).holders == len(self.holding)
         assert machine._is_crowded() == (len(self.holding) > counts[SlotState.LEASED])
         assert len({*machine._idle}) == len(machine._idle) == counts[SlotState.IDLE]
         assert len({*machine._ring}) == len(machine._ring)
@@ -366,10 +364,10 @@ class World:
     def _check_status(self) -> None:
         status, states = self.machine.status(self.now), [slot.state for slot in self.machine._slots]
         parts = (status.idle, status.in_use, status.opening, status.resetting, status.closing)
-        assert sum(parts) == status.size
+        assert (sum(parts), status.holders) == (status.size, len(self.holding))
         sorts = (SlotState.IDLE, SlotState.LEASED, SlotState.OPENING, SlotState.RESETTING, SlotState.CLOSING)
-        resetting = states.count(SlotState.PREPARING)
-        assert parts == tuple(states.count(s) + resetting * (s is SlotState.RESETTING) for s in sorts)
+        made_ready = states.count(SlotState.PREPARING)
+        assert parts == tuple(states.count(s) + made_ready * (s is SlotState.RESETTING) for s in sorts)
 
     def _check_queue(self) -> None:
         machine = self.machine
