@@ -82,16 +82,16 @@ class ClientConnection(Connection):
         """
         incoming, queue = self._incoming, self._queue
         sink, usual, rows = way
-        ending = None
         if self._step is _BIND:
-            if len(queue) < 2 or queue[1] is not _SYNC:
-                return None
-            if usual is not None:
-                ending = usual.read(rows, incoming.data, incoming.position, incoming.end)
-            if ending is None:
-                ending = self._read_reply(sink, usual)
-                if ending is None:
+            try:
+                if queue[1] is not _SYNC:
                     return None
+            except IndexError:
+                return None
+            known = usual and usual.read(rows, incoming.data, incoming.position, incoming.end)
+            ending = known or self._read_reply(sink, usual)
+            if ending is None:
+                return None
             queue.popleft()
         else:
             if self._step is not _EXECUTE_ROWS or not queue or queue[0] is not _SYNC:

@@ -264,5 +264,9 @@ class Query(IntroducingRequest[R_co]):
         self.rows.drop()
         super().leave(machine)
 
+    def result(self) -> R_co:
+        # As `Request.result` does, for most with one call less.
+        return self._finish(self.rows) if self.error is None else super().result()
+
     def value(self) -> R_co:
         return self._finish(self.rows)
