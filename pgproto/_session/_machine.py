@@ -311,11 +311,7 @@ class RequestMachine(Leaving):
             flight.appendleft(request)
             raise
         if over:
-            # As `_finish` does, with one call less for each request.
-            request.done = True
-            if not request.abandoned:
-                request.stirred = True
-                self.news.append(request)
+            self._finish(request)
         else:
             request.first_byte = request.execute_end = -1
             self._waiting.put_back(request)
