@@ -20,13 +20,14 @@ from pgproto.messages._copy_data import CopyDataReader
 from pgproto.messages._ending import SHORTEST_ENDING, Ending, ending_of
 from pgproto.messages._executions import read_executions
 
-__all__ = ["ClientConnection", "Reader", "ReplySink", "UsualReply"]
+__all__ = ["BIND_COMPLETE_SIZE", "ClientConnection", "Reader", "ReplySink", "UsualReply"]
 
 _DATA_ROW: Final = m.DataRow.tag[0]
 _COMPLETE: Final = m.CommandComplete.tag[0]
 _SHORTEST_ROW: Final = 7
 _BIND_COMPLETE: Final = m.BindComplete().encode()
-_BIND_COMPLETE_SIZE: Final = len(_BIND_COMPLETE)
+BIND_COMPLETE_SIZE: Final = len(_BIND_COMPLETE)
+"""In bytes."""
 
 _BIND: Final = Step.BIND
 _EXECUTE_ROWS: Final = Step.EXECUTE_ROWS
@@ -114,7 +115,7 @@ class ClientConnection(Connection):
         data, position = incoming.data, incoming.position
         if not data.startswith(_BIND_COMPLETE, position):
             return None
-        start = position + _BIND_COMPLETE_SIZE
+        start = position + BIND_COMPLETE_SIZE
         taken, ending = self._read_rows_and_ending(sink, start)
         if ending is None:
             if taken > start:

@@ -12,13 +12,11 @@ from collections.abc import Sequence
 from typing import Final
 
 from pgproto._rows._alike import HEADER_SIZE, ManyOf, lengths_of
-from pgproto._short_way import Reader, UsualReply
+from pgproto._short_way import BIND_COMPLETE_SIZE, Reader, UsualReply
 from pgproto.messages._ending import Ending
 
 __all__ = ["LearnedReply"]
 
-_BOUND_SIZE: Final = 5
-"""Of BindComplete, in bytes."""
 _LARGEST: Final = 4096
 _MOST_COLUMNS: Final = 64
 _LONGEST_INTERVAL: Final = 1024
@@ -45,7 +43,7 @@ class LearnedReply(UsualReply):
         self._missed += 1
         if self._missed < self._interval or ending[2] > _LARGEST:
             return
-        rows_start, whole = start + _BOUND_SIZE, data[start : start + ending[2]]
+        rows_start, whole = start + BIND_COMPLETE_SIZE, data[start : start + ending[2]]
         if rows_end == rows_start:
             self.read = _reader_of_ending(whole, ending)
         elif self.many_of is None:
@@ -84,7 +82,7 @@ def _reader_of_row(
     if len(lengths) != len(codes):
         return None
     size, endings = len(whole), _endings(ending)
-    layout, gaps, gap_start, position = "!", list[bytes](), 0, _BOUND_SIZE + HEADER_SIZE
+    layout, gaps, gap_start, position = "!", list[bytes](), 0, BIND_COMPLETE_SIZE + HEADER_SIZE
     for code, length in zip(codes, lengths, strict=True):
         value = "0s" if length < 0 else code or f"{length}s"
         if struct.calcsize(f"!{value}") != max(length, 0):
