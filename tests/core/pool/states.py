@@ -82,7 +82,7 @@ MACHINE = frozenset(
         "_counts", "_idle", "_leaked", "_leases", "_opener", "_queue", "_recent", "_ring", "_slots",
         "_waiting", "_warm_ups",
         # of no consequence
-        "_counters", "_last_error", "_numbers", "_taken", "due",
+        "_counters", "_joiners", "_last_error", "_numbers", "_taken", "due",
     }
 )  # fmt: skip
 """All that a machine consists of; whatever is added has to be copied, and be part of the names of states."""

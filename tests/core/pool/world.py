@@ -366,8 +366,8 @@ class World:
         parts = (status.idle, status.in_use, status.opening, status.resetting, status.closing)
         assert (sum(parts), status.holders) == (status.size, len(self.holding))
         sorts = (SlotState.IDLE, SlotState.LEASED, SlotState.OPENING, SlotState.RESETTING, SlotState.CLOSING)
-        made_ready = states.count(SlotState.PREPARING)
-        assert parts == tuple(states.count(s) + made_ready * (s is SlotState.RESETTING) for s in sorts)
+        ready = states.count(SlotState.PREPARING)
+        assert parts == tuple(states.count(s) + ready * (s is SlotState.RESETTING) for s in sorts)
 
     def _check_queue(self) -> None:
         machine = self.machine
