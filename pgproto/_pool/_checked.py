@@ -24,6 +24,8 @@ class CheckedPoolMachine(PoolMachine[S, W]):
     What it checks takes time in proportion to the size of the pool and of the queue, at every step.
     """
 
+    __slots__ = ("_joiners",)
+
     def __init__(self, config: PoolConfig, random: Callable[[], float]) -> None:
         super().__init__(config, random)
         self._joiners = 0  # one-shot requests that have a session without a ticket, counted once more
@@ -84,6 +86,12 @@ class CheckedPoolMachine(PoolMachine[S, W]):
                 slot.holders < sum(other is slot for other in self._leases.values()) for slot in slots
             )
             or sum(slot.holders for slot in slots) != len(self._leases) + self._joiners,
+            "there are places on a session that nobody may take": (recent := self._recent) is not None
+            and (
+                recent.holders + self._places > self._multiplex
+                or not (self._direct and recent.shared)
+                or bool(recent.changed or waiting or self._idle or len(slots) < self._max_size)
+            ),
             "a session that must not be lent is idle": any(slot.broken for slot in self._idle),
             "somebody waits for a session that is idle": bool(self._idle) and not served,
             "a closed pool has sessions": self._phase is Phase.CLOSED and bool(slots),

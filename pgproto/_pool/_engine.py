@@ -42,6 +42,8 @@ W = TypeVar("W")
 class Engine(Ledger[S, W]):
     """Opens sessions as they are needed, and serves the queue."""
 
+    __slots__ = ()
+
     # --- Opening -----------------------------------------------------------------------------------------
 
     def _grow(self, now: float) -> None:
@@ -134,6 +136,7 @@ class Engine(Ledger[S, W]):
     # --- Serving -----------------------------------------------------------------------------------------
 
     def _settle(self, now: float) -> None:
+        self._recent = None
         self._shed(now)
         self._serve(now)
         self._grow(now)
@@ -242,6 +245,7 @@ class Engine(Ledger[S, W]):
 
     def _occupy(self, slot: Slot[S], now: float, *, shared: bool) -> None:
         """One more has the session."""
+        self._recent = None
         if slot.state is not _LEASED:
             self._counts[slot.state] -= 1
             self._counts[_LEASED] += 1
@@ -263,13 +267,29 @@ class Engine(Ledger[S, W]):
         slot.holders -= 1
         if not slot.holders:
             slot.shared = False
-            if slot is self._recent:
-                self._recent = None
             return True
-        self._recent = slot
         if since > slot.leased_at:
             slot.leased_at = since  # answers come in order, so the others have it since then at the earliest
+        if slot is self._recent:
+            self._places += 1
+        else:
+            self._offer_place(slot)
+        return False
+
+    def _offer_place(self, slot: Slot[S]) -> None:
+        """Let the next one-shot request come here, where one has just left, if that is as good as elsewhere.
+
+        Sessions are filled evenly, after those that nobody has, and as many are opened as may be. But where
+        one has just been left, the next is as well off, and travels with the requests of others who got their
+        answers from there at the same time.
+        """
         if not slot.listed:
             slot.listed = True
             self._ring.append(slot)
-        return False
+        attracts = (
+            slot.holders <= self._ring[0].holders
+            and len(self._slots) >= self._max_size
+            and self._direct
+            and not (self._idle or slot.changed)
+        )
+        self._recent, self._places = (slot, 1) if attracts else (None, 0)

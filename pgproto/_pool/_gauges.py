@@ -18,6 +18,8 @@ W = TypeVar("W")
 class Gauges(Upkeep[S, W]):
     """Reads off the accounts."""
 
+    __slots__ = ()
+
     @property
     def is_open(self) -> bool:
         """Whether callers may come."""
@@ -34,6 +36,7 @@ class Gauges(Upkeep[S, W]):
     def status(self, now: float) -> PoolStatus:
         """The pool at this instant; all numbers fit together."""
         counts, counters = self._counts, self._counters
+        counters.count_usage()
         asked = counters.requests_num + sum([slot.joins for slot in self._slots])
         waits = list(counters.wait_histogram)
         waits[0] += asked - counters.requests_queued  # these did not wait at all

@@ -47,6 +47,43 @@ class Phase(enum.Enum):
 class Ledger(Generic[S, W]):
     """All that a pool knows; and how sessions are given up, and callers refused."""
 
+    __slots__ = (
+        "_check_after",
+        "_close_by",
+        "_config",
+        "_counters",
+        "_counts",
+        "_direct",
+        "_generation",
+        "_good",
+        "_idle",
+        "_last_error",
+        "_leak_after",
+        "_leaked",
+        "_leases",
+        "_max_size",
+        "_min_size",
+        "_multiplex",
+        "_numbers",
+        "_opener",
+        "_phase",
+        "_places",
+        "_queue",
+        "_random",
+        "_recent",
+        "_ring",
+        "_runs_after_release",
+        "_runs_before_acquire",
+        "_shedder",
+        "_slots",
+        "_taken",
+        "_waiting",
+        "_wake",
+        "_warm_ups",
+        "due",
+        "reset_ahead",
+    )
+
     def __init__(self, config: PoolConfig, random: Callable[[], float]) -> None:
         self._config: Final = config
         self._random: Final = random
@@ -65,7 +102,10 @@ class Ledger(Generic[S, W]):
         self._idle: list[Slot[S]] = []
         # Sessions with room for one-shot requests, and some that had it once: whoever looks clears them away.
         self._ring: deque[Slot[S]] = deque()
-        self._recent: Slot[S] | None = None  # the session that one of several one-shot requests left last
+        # The session that one-shot requests have left last, if nothing but that has happened since, and how
+        # many: whoever comes may take such a place without looking further, for all is as it was.
+        self._recent: Slot[S] | None = None
+        self._places = 0
         self._queue: Queue[S, W] = Queue()
         self._waiting = self._queue.order
         self._warm_ups: list[Ticket[S, W]] = []
@@ -99,6 +139,7 @@ class Ledger(Generic[S, W]):
         self._counts[slot.state] -= 1
         self._counts[state] += 1
         slot.state = state
+        self._recent = None
 
     def _want(self, time: float) -> None:
         if time < self._wake:
@@ -191,8 +232,6 @@ class Ledger(Generic[S, W]):
         del self._slots[slot]
         if slot.listed:
             self._ring.remove(slot)
-        if slot is self._recent:
-            self._recent = None
         slot.session = None
         self._counters.requests_num += slot.joins
         self._refresh()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from pgproto._pool._gauges import Gauges
 from pgproto._pool._ledger import Phase, or_inf
@@ -15,12 +15,17 @@ from pgproto.errors import PoolClosed, PoolTimeout
 
 __all__ = ["Lending"]
 
+_MOST_UNCOUNTED: Final = 256
+"""How many durations are kept until they are counted, all at once."""
+
 S = TypeVar("S")
 W = TypeVar("W")
 
 
 class Lending(Gauges[S, W]):
     """Hands sessions out, and takes them back."""
+
+    __slots__ = ()
 
     def acquire(self, now: float, timeout: float | None = None, *, shared: bool = False) -> Ticket[S, W]:
         """Ask for a session.
@@ -59,6 +64,7 @@ class Lending(Gauges[S, W]):
             self._grow(now)
             return
         self._counters.requests_queued += 1
+        self._recent = None
         self._queue.join(ticket)
         if self._idle or len(self._slots) < self._max_size:
             self._serve(now)  # there is nothing for anybody yet, but one more session may be prepared
@@ -76,30 +82,24 @@ class Lending(Gauges[S, W]):
         Give it back with `leave_others` or `leave`. None means nothing: `acquire` with ``shared`` may find
         one all the same.
         """
+        slot = self._recent
+        if slot is not None and (places := self._places) and now < slot.expires_at:
+            self._places = places - 1
+            slot.holders += 1
+            slot.joins += 1
+            return slot
         if self._waiting or not self._direct:
             return None
-        idle, slot = self._idle, self._recent
-        if idle:
-            if now >= idle[-1].ready_until:
+        idle = self._idle
+        if not idle:
+            slot = self._find_shared(now)
+            if slot is None:
                 return None
+        elif now < idle[-1].ready_until:
             slot = idle.pop()
-            self._occupy(slot, now, shared=True)
-        elif (
-            slot is not None
-            and (holders := slot.holders) < self._multiplex
-            and now < slot.expires_at
-            and not slot.changed
-            and holders <= (first := self._ring[0]).holders  # where there is room, it is listed
-        ):
-            # Sessions are filled evenly. But where one has just been left, the next is as well off, and
-            # travels with the requests of others who got their answers from there at the same time.
-            slot.holders = holders + 1
-            if first is slot:
-                self._ring.rotate(-1)
-        elif (slot := self._find_shared(now)) is not None:
-            self._occupy(slot, now, shared=True)
         else:
             return None
+        self._occupy(slot, now, shared=True)
         slot.joins += 1
         if len(self._slots) < self._max_size and slot.holders > 1:
             self._grow(now)
@@ -110,20 +110,21 @@ class Lending(Gauges[S, W]):
 
         False, and nothing is done, if that is not so, or somebody waits. There is nothing to do after it.
         """
-        holders = slot.holders
-        if holders < 2 or self._waiting:
+        holders, is_recent = slot.holders, slot is self._recent
+        if holders < 2 or (not is_recent and self._waiting):
             return False
-        # As `_count_return` and `_vacate` do, for most requests without calling them.
-        counters, held = self._counters, now - since
-        counters.usage_s += held
-        counters.usage_histogram[int(held * 1000.0).bit_length()] += 1
+        uncounted = self._counters.usage_uncounted
+        uncounted.append(now - since)
+        if len(uncounted) >= _MOST_UNCOUNTED:
+            self._counters.count_usage()
+        # As `_vacate` does, for most requests without calling it.
         slot.holders = holders - 1
-        self._recent = slot
         if since > slot.leased_at:
             slot.leased_at = since
-        if not slot.listed:
-            slot.listed = True
-            self._ring.append(slot)
+        if is_recent:
+            self._places += 1
+        else:
+            self._offer_place(slot)
         return True
 
     def leave(self, slot: Slot[S], since: float, now: float, report: Report = CLEAN) -> None:

@@ -71,6 +71,8 @@ class PoolMachine(Lending[S, W]):
     to 1. After each call, `actions` says what to do.
     """
 
+    __slots__ = ()
+
     def __init__(self, config: PoolConfig, random: Callable[[], float]) -> None:
         super().__init__(config, random)
 

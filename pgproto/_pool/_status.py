@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from typing import Final
 
 from pgproto._dataclasses import dataclass
@@ -48,6 +49,7 @@ class Counters:
         "returns_bad",
         "usage_histogram",
         "usage_s",
+        "usage_uncounted",
         "wait_histogram",
     )
 
@@ -76,6 +78,18 @@ class Counters:
         self.leaks_num = 0
         self.wait_histogram = [0] * _BUCKETS
         self.usage_histogram = [0] * _BUCKETS
+        self.usage_uncounted: list[float] = []
+        """Durations that `count_usage` is still to add to `usage_s` and to the histogram."""
+
+    def count_usage(self) -> None:
+        """Add what was only noted."""
+        held, self.usage_uncounted = sorted(self.usage_uncounted), []
+        self.usage_s += sum(held)
+        start = place = 0
+        while start < len(held):
+            end = bisect_right(held, place, start, key=bucket)
+            self.usage_histogram[place] += end - start
+            start, place = end, place + 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

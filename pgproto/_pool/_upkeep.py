@@ -21,6 +21,8 @@ W = TypeVar("W")
 class Upkeep(Engine[S, W]):
     """Leads each session from step to step, and lets none outlive its time."""
 
+    __slots__ = ()
+
     # --- A session comes back ----------------------------------------------------------------------------
 
     def _take_back(self, slot: Slot[S], report: Report, now: float) -> None:

@@ -18,7 +18,7 @@ from itertools import permutations
 from math import inf
 from typing import NamedTuple
 
-from pgproto._pool import Close, Open, Report, Slot, SlotState
+from pgproto._pool import CLEAN, Close, Open, Report, Slot, SlotState
 from pgproto._pool._ledger import Phase
 from pgproto.errors import AuthenticationError, PoolClosed, PoolTimeout
 from tests.core.pool.interrupted import start_over
@@ -57,7 +57,7 @@ class Menu:
     callers: int = 3
     kinds: tuple[bool, ...] = (False,)
     """Whether callers ask for a shared session."""
-    returns: tuple[Report, ...] = (Report(), Report("T"), Report(changed=True), Report(closed=True))
+    returns: tuple[Report, ...] = (CLEAN, Report("T"), Report(changed=True), Report(closed=True))
     losses: tuple[Report, ...] = (Report(closed=True), FATAL)
     failures: tuple[BaseException, ...] = (OSError("refused"), AuthenticationError("no"))
     """How steps fail, besides succeeding; only `Open` fails in more than the first way."""

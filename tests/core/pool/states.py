@@ -24,7 +24,7 @@ connect are taken to be all of one length, and so are idle limits.
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import fields
 from math import inf
 from typing import Any, TypeAlias
@@ -50,10 +50,28 @@ from tests.core.pool.world import World
 
 __all__ = ["MACHINE", "Name", "arrivals", "describe", "fork", "key", "key_by_name"]
 
+MACHINE = frozenset(
+    {
+        # the same in all copies
+        "_check_after", "_config", "_good", "_leak_after", "_multiplex", "_random", "_runs_after_release",
+        "_runs_before_acquire", "_shedder", "reset_ahead",
+        # in the names of states, or what `World.check_accounts` computes
+        "_close_by", "_direct", "_generation", "_max_size", "_min_size", "_phase",
+        "_wake",
+        # so, and copied by `fork`
+        "_counts", "_idle", "_leaked", "_leases", "_opener", "_queue", "_recent", "_ring", "_places",
+        "_slots",
+        "_waiting", "_warm_ups",
+        # of no consequence
+        "_counters", "_joiners", "_last_error", "_numbers", "_taken", "due",
+    }
+)  # fmt: skip
+"""All that a machine consists of; whatever is added has to be copied, and be part of the names of states."""
+
 # --- Copies -----------------------------------------------------------------------------------------------
 
 
-def _copier(cls: Any, names: tuple[str, ...]) -> Callable[[Any], Any]:
+def _copier(cls: Any, names: Iterable[str]) -> Callable[[Any], Any]:
     """A function that copies objects of the class; written out, as a loop takes three times as long."""
     lines = ["def copy(old):", "    new = make(cls)", *(f"    new.{name} = old.{name}" for name in names)]
     place: dict[str, Any] = {"make": cls.__new__, "cls": cls}
@@ -68,24 +86,8 @@ _copy_opener = _copier(Opener, tuple(Opener.__slots__))
 _copy_record = _copier(Record, tuple(field.name for field in fields(Record)))
 _copy_queue = _copier(Queue, tuple(Queue.__slots__))
 _copy_world = _copier(World, tuple(field.name for field in fields(World)))
+_copy_machine = _copier(PoolMachine, MACHINE - {"_joiners"})  # unchecked: the world checks more than it could
 _COUNTERS = Counters()
-
-MACHINE = frozenset(
-    {
-        # the same in all copies
-        "_check_after", "_config", "_good", "_leak_after", "_multiplex", "_random", "_runs_after_release",
-        "_runs_before_acquire", "_shedder", "reset_ahead",
-        # in the names of states, or what `World.check_accounts` computes
-        "_close_by", "_direct", "_generation", "_max_size", "_min_size", "_phase",
-        "_wake",
-        # so, and copied by `fork`
-        "_counts", "_idle", "_leaked", "_leases", "_opener", "_queue", "_recent", "_ring", "_slots",
-        "_waiting", "_warm_ups",
-        # of no consequence
-        "_counters", "_joiners", "_last_error", "_numbers", "_taken", "due",
-    }
-)  # fmt: skip
-"""All that a machine consists of; whatever is added has to be copied, and be part of the names of states."""
 
 
 def _copy_step(step: Step[Record], slot: Slot[Record]) -> Step[Record]:
@@ -105,8 +107,7 @@ def _copy_step(step: Step[Record], slot: Slot[Record]) -> Step[Record]:
 def fork(world: World) -> World:
     """An independent copy of a world between two events. What was merely counted stays behind."""
     new: World = _copy_world(world)
-    machine: Machine = _blank(PoolMachine)  # unchecked: the world checks more than it could
-    machine.__dict__ = world.machine.__dict__.copy()
+    machine: Machine = _copy_machine(world.machine)
     new.machine, new.refusals, new.leaks, new.log = machine, [], [], None
     slots = _fork_slots(world, new)
     tickets: dict[Turn, Turn] = {}
@@ -119,10 +120,6 @@ def fork(world: World) -> World:
     new.warming = [tickets[ticket] for ticket in world.warming]
     _fork_machine(machine, slots, tickets)
     return new
-
-
-def _blank(cls: Any) -> Any:
-    return cls.__new__(cls)
 
 
 def _fork_slots(world: World, new: World) -> dict[Slot[Record], Slot[Record]]:
@@ -224,7 +221,6 @@ def describe(
                 expires_at - now if now < expires_at < inf else None,  # the timer is set for it all the same
                 (slot.broken, slot.generation == machine._generation) if in_hook else None,
                 place,
-                slot is machine._recent,
             )
         record = world.records[slot]
         is_idle = state is SlotState.IDLE
@@ -244,7 +240,7 @@ def describe(
             slot.holders,
             tuple(sorted(holders.get(slot, ()))),
             slot.shared,
-            slot is machine._recent,
+            machine._places if slot is machine._recent else None,
             slot.opened_at is not None,
             slot.generation == machine._generation,
             state is SlotState.OPENING and slot.attempt == machine._opener.run,

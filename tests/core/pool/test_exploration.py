@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import pytest
 
-from pgproto._pool import RENEWED, Hook, PoolConfig, Recycle, Report
+from pgproto._pool import CLEAN, RENEWED, Hook, PoolConfig, Recycle, Report
 from pgproto.errors import QueryTimeout
 from tests.core.pool.explorer import Counterexample, all_goes_well, explore
 from tests.core.pool.menu import Menu
@@ -63,7 +63,7 @@ ALL_HOOKS = frozenset(Hook)
 SHARING = Menu(
     callers=3,
     kinds=(True, False),
-    returns=(Report(), Report("T"), Report(changed=True)),
+    returns=(CLEAN, Report("T"), Report(changed=True)),
     losses=(Report(closed=True),),
     failures=(OSError("refused"),),
 )
@@ -93,36 +93,41 @@ SMALL: dict[str, Scenario] = {
     "sharing": (
         config(multiplex=2, acquire_timeout=None),
         SHARING,
-        11_000,
+        8_000,
     ),
     "sharing, and waiting not for ever": (
         config(max_size=1, multiplex=2),
         replace(SHARING, callers=4),
-        900,
+        780,
+    ),
+    "sharing among three": (
+        config(multiplex=3, acquire_timeout=None),
+        Menu(callers=5, kinds=(True, False), returns=(CLEAN, Report(changed=True)), losses=(), failures=()),
+        6_000,
     ),
     "sessions that are dead where requests share": (
         config(multiplex=2, acquire_timeout=None),
         Menu(
             callers=3,
             kinds=(True, False),
-            returns=(Report(),),
+            returns=(CLEAN,),
             losses=(Report(closed=True),),
             failures=(OSError("refused"),),
             puts_back=True,
             starts_over=True,
         ),
-        3_500,
+        2_700,
     ),
     "resets that go ahead": (
         config(multiplex=2, recycle="clean", acquire_timeout=None),
         Menu(
             callers=3,
             kinds=(True, False),
-            returns=(RENEWED, Report(), Report(changed=True)),
+            returns=(RENEWED, CLEAN, Report(changed=True)),
             losses=(Report(closed=True),),
             failures=(OSError("refused"),),
         ),
-        8_000,
+        5_700,
     ),
     "leaks": (
         config(leak_after=1.0),
@@ -154,8 +159,8 @@ LARGE: dict[str, Scenario] = {
     ),
     "sharing between two, with every fault": (
         config(multiplex=2),
-        Menu(callers=3, kinds=(True, False), returns=(Report(), Report("T"), Report(changed=True))),
-        29_000,
+        Menu(callers=3, kinds=(True, False), returns=(CLEAN, Report("T"), Report(changed=True))),
+        19_500,
     ),
     # Without deadlines, which multiply the states: the one before has them.
     "sharing": (
@@ -163,12 +168,12 @@ LARGE: dict[str, Scenario] = {
         Menu(
             callers=5,
             kinds=(True, False),
-            returns=(Report(), Report(changed=True)),
+            returns=(CLEAN, Report(changed=True)),
             losses=(Report(closed=True),),
             failures=(OSError("refused"),),
             tells_joined=False,
         ),
-        211_000,
+        118_000,
     ),
 }
 
@@ -217,7 +222,7 @@ def test_a_walk_tries_what_can_go_wrong() -> None:
     world.open()
     world.acquire()
     world.run()
-    menu = Menu(returns=(Report(), Report(error=QueryTimeout("late"))))
+    menu = Menu(returns=(CLEAN, Report(error=QueryTimeout("late"))))
     names = [str(event) for event in menu.events(world)]
     assert sum("returns" in name for name in names) == 2
     assert sum("lost" in name for name in names) == 2

@@ -50,12 +50,42 @@ def test_sessions_stay_even_when_some_have_left() -> None:
     assert sorted(slot.holders for slot in world.records) == [5, 5]
 
 
+def test_a_crowded_session_is_left_alone_where_another_has_more_room() -> None:
+    world = pool_with(2, PoolConfig(max_size=2, multiplex=8))
+    turns = [world.acquire(shared=True) for _ in range(9)]
+    crowded = max(world.records, key=lambda slot: slot.holders)
+    staying = [turn for turn in turns if slot_of(turn) is crowded]
+    for turn in [turn for turn in turns if turn not in staying][:3]:
+        world.release(turn)
+    world.release(staying[0])
+    assert world.acquire(shared=True).slot is not crowded
+
+
 def test_a_session_that_nobody_has_comes_before_one_that_was_left() -> None:
     world = pool_with(2, PoolConfig(max_size=2, multiplex=8))
     turns = [world.acquire(shared=True) for _ in range(4)]
     for turn in (turns[1], turns[3], turns[0]):
         world.release(turn)
     assert world.acquire(shared=True).slot is not slot_of(turns[2])
+
+
+def test_a_place_that_was_left_is_no_reason_to_open_no_more_sessions() -> None:
+    world = pool_with(1, PoolConfig(max_size=2, multiplex=8))
+    turns = [world.acquire(shared=True) for _ in range(4)]
+    world.finish(next(iter(world.steps)), OSError("refused"))
+    assert opening(world) == 0
+    world.now += 3600.0  # the timer is late
+    world.release(turns[0])
+    world.acquire(shared=True)
+    assert opening(world) == 1
+
+
+def test_a_place_that_was_left_is_not_taken_when_the_session_is_too_old() -> None:
+    world = pool_with(1, PoolConfig(max_size=1, multiplex=8, max_lifetime=10.0))
+    turns = [world.acquire(shared=True) for _ in range(4)]
+    world.release(turns[0])
+    world.now += 10.0  # the timer is late
+    assert world.machine.join(world.now) is None
 
 
 def test_one_who_leaves_makes_room_for_one() -> None:

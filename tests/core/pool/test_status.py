@@ -6,8 +6,11 @@ import dataclasses
 from math import inf
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pgproto._pool import PoolConfig, PoolStatus, Report, SessionStatus
+from pgproto._pool._status import Counters, bucket
 from tests.core.pool.helpers import make, pool_with, served
 
 
@@ -51,6 +54,29 @@ def test_counters() -> None:
     assert status.wait_histogram[0] == 2  # one waited for the connection, which took no time here
     assert status.wait_histogram[9] == 1
     assert sum(status.wait_histogram) == 3
+
+
+@given(st.lists(st.floats(0.0, 100.0) | st.sampled_from([0.001, 0.002, 0.004, 1.024]), max_size=600))
+def test_durations_are_counted_all_at_once(durations: list[float]) -> None:
+    """As they would be one by one."""
+    counters, histogram = Counters(), Counters().usage_histogram
+    for duration in durations:
+        histogram[bucket(duration)] += 1
+    counters.usage_uncounted += durations
+    counters.count_usage()
+    counters.count_usage()
+    assert counters.usage_histogram == histogram
+    assert counters.usage_s == pytest.approx(sum(durations))
+
+
+def test_not_many_durations_wait_to_be_counted() -> None:
+    world = pool_with(1, PoolConfig(max_size=1, multiplex=2))
+    world.acquire(shared=True)
+    before = world.machine.status(world.now).returns_num
+    for _ in range(1000):
+        world.release(world.acquire(shared=True))
+        assert len(world.machine._counters.usage_uncounted) < 300
+    assert world.machine.status(world.now).returns_num - before == 1000
 
 
 def test_the_time_it_took_to_connect() -> None:

@@ -360,6 +360,16 @@ class World:
         assert all(turn.slot is None and turn.state is TicketState.WAITING for turn in self.waiting)
         assert list(machine._waiting) == self.waiting
         assert machine._warm_ups == self.warming
+        recent = machine._recent
+        if recent is not None:
+            assert recent.shared
+            assert recent.listed
+            assert not recent.changed
+            assert recent.holders + machine._places <= machine._multiplex
+            assert machine._direct
+            assert not machine._waiting
+            assert not machine._idle
+            assert len(machine._slots) >= machine._max_size
 
     def _check_status(self) -> None:
         status, states = self.machine.status(self.now), [slot.state for slot in self.machine._slots]
