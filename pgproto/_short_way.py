@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Final, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 from pgproto import messages as m
 from pgproto._connection import Connection, RowSink
@@ -20,7 +20,7 @@ from pgproto.messages._copy_data import CopyDataReader
 from pgproto.messages._ending import SHORTEST_ENDING, Ending, ending_of
 from pgproto.messages._executions import read_executions
 
-__all__ = ["BIND_COMPLETE_SIZE", "ClientConnection", "Reader", "ReplySink", "UsualReply"]
+__all__ = ["BIND_COMPLETE_SIZE", "ClientConnection", "Reader", "ReplySink", "Sink", "UsualReply"]
 
 _DATA_ROW: Final = m.DataRow.tag[0]
 _COMPLETE: Final = m.CommandComplete.tag[0]
@@ -63,50 +63,72 @@ class UsualReply(ABC):
         """
 
 
-ReplySink: TypeAlias = tuple[RowSink, UsualReply | None, list[object]]
-"""What takes rows, and perhaps knows replies with all that belongs to them, for which it needs the list."""
+class ReplySink(Protocol):
+    """What takes rows, as a `RowSink` does; it may know whole replies, and then it has the rows of those."""
+
+    @property
+    def usual(self) -> UsualReply | None: ...
+    @property
+    def rows(self) -> list[object]: ...
+    def take(self, data: bytes, start: int, end: int) -> int: ...
+
+
+class Sink:
+    """A `RowSink` as such."""
+
+    __slots__ = ("_take", "rows", "usual")
+
+    def __init__(self, take: RowSink) -> None:
+        self._take = take
+        self.usual: UsualReply | None = None
+        self.rows: list[object] = []
+
+    def take(self, data: bytes, start: int, end: int) -> int:
+        return self._take(data, start, end)
 
 
 class ClientConnection(Connection):
     """A `Connection` for a client, with the short ways; see the module."""
 
-    __slots__ = ("has_unread",)
+    __slots__ = ("unread",)
 
-    has_unread: bool
-    """After `take_reply` has taken one: whether there are bytes behind it."""
+    unread: int
+    """After `take_reply` has taken one: how many bytes there are behind it."""
 
-    def take_reply(self, way: ReplySink) -> Ending | None:
+    def take_reply(self, sink: ReplySink) -> Ending | None:
         """The reply to Bind, Execute and Sync that were sent together: how it ends, if it is all there.
 
-        Its rows go where ``way`` says. If the rest has not come, or is not what it usually is, the result is
+        Its rows go into ``sink``. If the rest has not come, or is not what it usually is, the result is
         None; the rows at the beginning may have been taken then, and `row_sink` is set for those that follow.
         """
         incoming, queue = self._incoming, self._queue
-        sink, usual, rows = way
+        position = incoming.position
         if self._step is _BIND:
             try:
                 if queue[1] is not _SYNC:
                     return None
             except IndexError:
                 return None
-            known = usual and usual.read(rows, incoming.data, incoming.position, incoming.end)
-            ending = known or self._read_reply(sink, usual)
-            if ending is None:
+            usual, ending = sink.usual, None
+            if usual is not None:
+                read = usual.read
+                ending = read(sink.rows, incoming.data, position, incoming.end)
+            if ending is None and (ending := self._read_reply(sink.take, usual)) is None:
                 return None
             queue.popleft()
         else:
             if self._step is not _EXECUTE_ROWS or not queue or queue[0] is not _SYNC:
                 return None
-            ending = self._read_rest(sink)
+            ending = self._read_rest(sink.take)
             if ending is None:
                 return None
+            # What `_begin_next` does besides; at Bind there is nothing of the kind yet.
+            self._columns = self.row_sink = None
         queue.popleft()
-        self._status = ending[1]
-        incoming.position = position = incoming.position + ending[2]
-        self.has_unread = position < incoming.end or incoming.held > 0
-        # As `_begin_next` does.
         self._step = queue.popleft() if queue else _DONE
-        self._columns = self.row_sink = None
+        _, self._status, size = ending
+        incoming.position = position = position + size
+        self.unread = incoming.end - position + incoming.held
         return ending
 
     def _read_reply(self, sink: RowSink, usual: UsualReply | None) -> Ending | None:
@@ -151,11 +173,10 @@ class ClientConnection(Connection):
             try:
                 # A row over the limit does not fit in here, so it becomes the first of what is left: refused.
                 taken = sink(data, position, end if end - position <= longest else position + 1 + longest)
-                if not position <= taken <= end:
-                    raise RemoteProtocolError("DataRow could not be taken")
-            except RemoteProtocolError as error:
-                self._fail(str(error))
-                raise
+            except RemoteProtocolError:
+                return position, None  # `next_event` meets it again, and says what it is
+            if not position <= taken <= end:
+                return position, None
         if end - taken >= SHORTEST_ENDING and data[taken] == _COMPLETE:
             # The last byte of a tag's length is all of it, or `ending_of` will see that it is not.
             return taken, ending_of(data[taken : taken + 7 + data[taken + 4]])

@@ -21,6 +21,7 @@ from pgproto._session._lease import Lease
 from pgproto._session._machine import SEND_AT_ONCE, RequestMachine
 from pgproto._session._markers import Goodbye
 from pgproto._session._pipeline import PipelineResult
+from pgproto._session._queries import Queries
 from pgproto._session._reports import Callback, Notification, Subscription
 from pgproto._session._request import Request, Waitable
 from pgproto._session._reset import Guard, reset_ahead
@@ -47,6 +48,7 @@ __all__ = [
     "Notification",
     "PipelineResult",
     "PreparedStatement",
+    "Queries",
     "Request",
     "RequestMachine",
     "Result",

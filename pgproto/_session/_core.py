@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple
 
 from pgproto._columns import Columns
 from pgproto._connecting import Established
@@ -23,15 +23,13 @@ from pgproto._session._listener import Listener
 from pgproto._session._machine import RequestMachine
 from pgproto._session._pipeline import Pipeline, PipelineResult
 from pgproto._session._prepare import CloseStatement, Prepare
-from pgproto._session._query import Query
+from pgproto._session._queries import Arguments, Queries, Row
 from pgproto._session._request import Request
 from pgproto._session._results import (
     ColumnRows,
     Rows,
-    all_columns,
     all_rows,
     command_tag,
-    first_of_first,
     first_row,
     first_value,
     one_row,
@@ -46,10 +44,6 @@ from pgproto.messages import NoticeResponse, ParameterStatus
 from pgproto.types import CodecFormat, TypeRegistry
 
 __all__ = ["FIND_TYPE", "ServerVersion", "SessionCore"]
-
-Arguments: TypeAlias = tuple[object, ...]
-Row: TypeAlias = Callable[..., object] | None
-Prepared: TypeAlias = PreparedStatement | None
 
 _VERSION: Final = pattern(r"([0-9]{1,4})(?:\.([0-9]{1,4}))?", re.ASCII)
 
@@ -79,7 +73,7 @@ class ServerVersion(NamedTuple):
         return f"{self.major}.{self.minor}"
 
 
-class SessionCore:
+class SessionCore(Queries):
     """The verbs of a session, above its `RequestMachine`."""
 
     __slots__ = ("_shared_types", "established", "machine")
@@ -90,44 +84,7 @@ class SessionCore:
         self.established = established
         """How the session came about, and what a cancel request for it needs."""
 
-    # What is asked of the server; `row` is what the public verbs document.
-
-    def execute(
-        self, sql: str, arguments: Arguments, timeout: float | None, prepared: Prepared = None
-    ) -> Request[CommandTag]:
-        """The command tag; rows, if any, are dropped."""
-        return Query(self.machine, sql, arguments, Rows(None, 0), command_tag, timeout, prepared)
-
-    def fetch(
-        self, sql: str, arguments: Arguments, row: Row, timeout: float | None, prepared: Prepared = None
-    ) -> Request[list[Any]]:
-        """All rows."""
-        return Query(self.machine, sql, arguments, Rows(row), all_rows, timeout, prepared)
-
-    def fetchrow(
-        self, sql: str, arguments: Arguments, row: Row, timeout: float | None, prepared: Prepared = None
-    ) -> Request[Any]:
-        """The first row or None."""
-        return Query(self.machine, sql, arguments, Rows(row, 1), first_row, timeout, prepared)
-
-    def fetch_one(
-        self, sql: str, arguments: Arguments, row: Row, timeout: float | None, prepared: Prepared = None
-    ) -> Request[Any]:
-        """Exactly one row."""
-        return Query(self.machine, sql, arguments, Rows(row, 2), one_row, timeout, prepared)
-
-    def fetchval(
-        self, sql: str, arguments: Arguments, column: int, timeout: float | None, prepared: Prepared = None
-    ) -> Request[Any]:
-        """One column of the first row."""
-        finish = first_of_first if column == 0 else partial(first_value, column)
-        return Query(self.machine, sql, arguments, Rows(tuple, 1), finish, timeout, prepared)
-
-    def fetch_columns(
-        self, sql: str, arguments: Arguments, timeout: float | None, prepared: Prepared = None
-    ) -> Request[Columns]:
-        """All rows, by column."""
-        return Query(self.machine, sql, arguments, ColumnRows(), all_columns, timeout, prepared)
+    # What is asked of the server, besides queries; `row` is what the public verbs document.
 
     def simple_query(self, sql: str, timeout: float | None) -> Request[list[Result]]:
         """One result for each statement."""

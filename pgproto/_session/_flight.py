@@ -24,6 +24,18 @@ __all__ = ["Flight"]
 class Flight(Outbox):
     """The part of the request machine that knows who waits and who is in flight."""
 
+    __slots__ = (
+        "_fence",
+        "_waiting",
+        "failure",
+        "flight",
+        "has_more",
+        "reading_paused",
+        "reports",
+        "status",
+        "timers",
+    )
+
     def __init__(self, connection: ClientConnection, parameters: Mapping[str, str]) -> None:
         super().__init__(connection)
         self.reports = Reports(parameters)

@@ -23,6 +23,13 @@ class Leaving(Flight, ABC):
     the session.
     """
 
+    __slots__ = (
+        "_can_cancel",
+        "_overlong",
+        "cancel_timeout",
+        "clock",
+    )
+
     def __init__(
         self,
         connection: ClientConnection,

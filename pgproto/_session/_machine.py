@@ -24,7 +24,7 @@ from pgproto._connection import NEED_DATA
 from pgproto._session._blocks import blocks_of_context, copy_block_of_context
 from pgproto._session._lease import Lease, lease_of_context, leases_of_context
 from pgproto._session._leaving import Leaving
-from pgproto._session._markers import Goodbye
+from pgproto._session._markers import MARKERS, Goodbye
 from pgproto._session._outbox import FLUSH, SYNC
 from pgproto._session._reports import Callback
 from pgproto._session._request import Request
@@ -51,8 +51,8 @@ PATIENCE: Final = 1.0
 
 _TERMINATE: Final = m.Terminate()
 _FORGETTING: Final = frozenset({"DISCARD ALL", "DEALLOCATE ALL"})
-TELLING: Final = _FORGETTING | CHANGING
-"""The command tags that `RequestMachine.command_completed` wants to hear of."""
+TELLING: Final = _FORGETTING | CHANGING | {"ROLLBACK"}
+"""The command tags that say more than that something is done."""
 _UNASKED: Final = frozenset({m.NoticeResponse, m.ParameterStatus, m.NotificationResponse})
 
 
@@ -63,6 +63,19 @@ class RequestMachine(Leaving):
     prepared statements, and is random. ``max_pipeline`` is how many requests may be in flight;
     ``max_result_bytes`` limits the rows of one.
     """
+
+    __slots__ = (
+        "_max_pipeline",
+        "_savepoints",
+        "command_timeout",
+        "max_result_bytes",
+        "process_id",
+        "remarks",
+        "said_goodbye",
+        "statements",
+        "traces",
+        "types",
+    )
 
     def __init__(
         self,
@@ -145,14 +158,19 @@ class RequestMachine(Leaving):
     def data_to_send(self) -> bytes:
         """Start what may be started, and return the bytes to write; empty if there are none."""
         waiting, flight = self._waiting, self.flight
+        request: Request[object] | None
         while (
-            (waiting.served or waiting.lease is not None)
+            ((queue := waiting.served) or waiting.lease is not None)
             and self._writer is None
             and not self._fence.is_up
             and len(flight) < self._max_pipeline
-            and (request := waiting.next(self.status, len(flight))) is not None
         ):
-            if type(request) is Goodbye:
+            if waiting.lease is None and type(queue[0]) not in MARKERS:
+                # As `next` does, for most requests without calling it.
+                request = queue.popleft()
+            elif (request := waiting.next(self.status, len(flight))) is None:
+                break
+            elif type(request) is Goodbye:
                 self._say_goodbye(request)
                 break
             flight.append(request)
@@ -188,18 +206,18 @@ class RequestMachine(Leaving):
         connection, flight = self.connection, self.flight
         try:
             connection.receive_data(data)
-            next_event = connection.next_event
             while True:
                 if (
                     flight
-                    and (sink := flight[0].sink) is not None
+                    and (sink := (request := flight[0]).sink) is not None
                     and (reply := connection.take_reply(sink)) is not None
                 ):
-                    flight[0].completed(self, reply[0])
-                    self._request_ready(reply[1])
-                    if not connection.has_unread:
+                    tag, status, _ = reply
+                    request.completed(self, tag)
+                    self._end_reply(status, True)
+                    if not connection.unread:
                         return
-                elif (event := next_event()) is not NEED_DATA:
+                elif (event := connection.next_event()) is not NEED_DATA:
                     self._hear(event)
                 else:
                     if connection.is_closed:
@@ -293,7 +311,12 @@ class RequestMachine(Leaving):
         self.put_out(terminate)
 
     def _request_ready(self, status: str) -> None:
-        """ReadyForQuery has come: the request at the head is over, or begins anew."""
+        """ReadyForQuery has come, and the request at the head says what that means."""
+        # If it raises, the request hears of the session's end with all the others.
+        self._end_reply(status, self.flight[0].ready(self, status))
+
+    def _end_reply(self, status: str, over: bool) -> None:
+        """The request at the head is ``over``, or begins anew."""
         flight = self.flight
         request = flight.popleft()
         if status != "I" and self.status == "I" and self._waiting.lease is None and not request.abandoned:
@@ -304,12 +327,6 @@ class RequestMachine(Leaving):
             self.forget_writer(request)
         if self._fence.is_up:
             self._fence.over(request)
-        try:
-            over = request.ready(self, status)
-        except RemoteProtocolError:
-            # It hears of the session's end with all the others.
-            flight.appendleft(request)
-            raise
         if over:
             self._finish(request)
         else:

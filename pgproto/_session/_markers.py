@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 from pgproto._session._request import Request
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pgproto._session._lease import Lease
     from pgproto._session._machine import RequestMachine
 
-__all__ = ["Goodbye", "LeaseTurn"]
+__all__ = ["MARKERS", "Goodbye", "LeaseTurn"]
 
 
 class _Marker(Request[None]):
@@ -44,3 +44,7 @@ class Goodbye(_Marker):
     """The end of the session, in an orderly way: Terminate, when everything before it is over."""
 
     __slots__ = ()
+
+
+MARKERS: Final[frozenset[type[Request[Any]]]] = frozenset({LeaseTurn, Goodbye})
+"""All of them."""

@@ -32,6 +32,19 @@ class Outbox:
     anybody else may be written behind it.
     """
 
+    __slots__ = (
+        "__weakref__",
+        "_given",
+        "_out",
+        "_sealed",
+        "_thirsty",
+        "_writer",
+        "_written",
+        "connection",
+        "news",
+        "woke_several",
+    )
+
     def __init__(self, connection: ClientConnection) -> None:
         self.connection = connection
         self._writer: Request[object] | None = None
@@ -41,6 +54,9 @@ class Outbox:
         self._sealed = False
         self.news: list[Waitable] = []
         """Those whom `take_stirred` will name."""
+        self.woke_several = False
+        """Whether those whom it named last were several: they may ask for more at the same time, so a request
+        had better wait for the others of this moment, even if nothing is under way."""
         # Who writes copy data, and is to hear when it has been handed over.
         self._thirsty: Request[object] | None = None
 
@@ -70,6 +86,13 @@ class Outbox:
             self._writer = None
         else:
             self._writer = request
+
+    def write_whole(self, request: Request[object], data: bytes, steps: tuple[Step, ...]) -> None:
+        """As `write`, for a whole group that ends with Sync."""
+        self._out.append(self.connection.send_group(data, steps))
+        request.first_byte = written = self._written
+        self._written = written = written + len(data)
+        request.execute_end = written - _SYNC_SIZE
 
     def send(self, message: m.Message) -> None:
         """Append a message that belongs to the group being written, such as copy data."""
@@ -102,6 +125,7 @@ class Outbox:
     def take_stirred(self) -> list[Waitable]:
         """Those whose owners have something to see, such as an outcome, since the last call."""
         stirred, self.news = self.news, []
+        self.woke_several = len(stirred) > 1
         return stirred
 
     def put_out(self, data: bytes) -> None:

@@ -44,8 +44,7 @@ class PipelineResult(Generic[R_co]):
         self, sql: str, arguments: Sequence[object], rows: Rows, finish: Callable[[Rows], R_co]
     ) -> None:
         self._error: BaseException | None = None
-        expect_sql(sql)
-        self.sql = sql
+        self.sql = expect_sql(sql)
         self.arguments = arguments
         self.rows = rows
         self.statement: Statement | None = None

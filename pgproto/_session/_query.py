@@ -24,8 +24,9 @@ from pgproto._session._introduction import (
 from pgproto._session._machine import FLUSH, SYNC, TELLING, RequestMachine
 from pgproto._session._request import COPYING, Request
 from pgproto._session._results import Rows
-from pgproto._session._sql import ENDING, OPENING, check_kept, check_sql, first_keyword
+from pgproto._session._sql import ENDING, check_kept, check_sql, first_keyword, what_begins, what_begins_again
 from pgproto._session._statement import PreparedStatement, Statement, check_arguments
+from pgproto._short_way import Sink
 from pgproto._state import Step
 from pgproto.errors import DataError, PostgresError
 
@@ -44,6 +45,8 @@ _KNOWN_UNNAMED: Final[tuple[Step, ...]] = (
     Step.EXECUTE,
     Step.SYNC,
 )
+_SHORT_SQL: Final = 1024
+"""In characters. Longer statements are mostly made for one time, and may be very long."""
 _COPY: Final = (Step.PARSE, Step.BIND, Step.EXECUTE)
 _VERBS: Final = "execute() and fetch()"
 # Each query is one: looking for it by super() takes longer than what it does.
@@ -76,7 +79,6 @@ class Query(IntroducingRequest[R_co]):
 
     def __init__(
         self,
-        machine: RequestMachine,
         sql: str,
         arguments: Sequence[object],
         rows: RowsT,
@@ -87,10 +89,10 @@ class Query(IntroducingRequest[R_co]):
         # As the class in between does, with one call less.
         _init_request(self, sql, timeout)
         self._introducing = None
-        known = machine.statements.find(sql) if prepared is None else prepared.statement
-        keyword = first_keyword(sql) if known is None else known.keyword
-        self.opens_lease = keyword in OPENING
-        self.copies = keyword == "COPY"
+        if len(self.sql) <= _SHORT_SQL:
+            self.opens_lease, self.copies = what_begins_again(self.sql)
+        else:
+            self.opens_lease, self.copies = what_begins(self.sql)
         self.rows: Rows = rows
         self._arguments = arguments
         self._finish: Callable[[Any], R_co] = finish
@@ -111,6 +113,35 @@ class Query(IntroducingRequest[R_co]):
     # Writing.
 
     def begin(self, machine: RequestMachine) -> None:
+        statements, prepared = machine.statements, self._prepared
+        find = statements.find
+        statement = find(self.sql) if prepared is None else prepared.current()
+        if (
+            statement is not None
+            and (pack := statement.pack) is not None
+            and statement.name
+            and statement.generation == machine.types.generation
+            and not statements.evicted
+            and machine.max_result_bytes is None
+        ):
+            # The short way, of what was executed before: as `_execute` does, without calling anybody.
+            try:
+                data = pack(self._arguments)
+            except Exception:
+                # Whatever it was, the arguments are looked at one by one now.
+                self._begin(machine)
+                return
+            if prepared is None:
+                touch = statements.touch
+                touch(self.sql)
+            self._statement = statement
+            self.sink = rows = self.rows
+            rows.use(statement)
+            machine.write_whole(self, data + _EXECUTE_AND_SYNC, _KNOWN)
+        else:
+            self._begin(machine)
+
+    def _begin(self, machine: RequestMachine) -> None:
         if self._prepared is None:
             statement = known_statement(machine, self.sql)
         else:
@@ -157,10 +188,8 @@ class Query(IntroducingRequest[R_co]):
         rows = self.rows
         rows.use(statement)
         if statement.name:
-            if machine.max_result_bytes is None:
-                self.sink = rows.take, rows.usual, rows.rows
-            else:
-                self.sink = rows.sink(machine, self), None, rows.rows
+            unlimited = machine.max_result_bytes is None
+            self.sink = rows if unlimited else Sink(rows.sink(machine, self))
             data += _EXECUTE_AND_SYNC
             steps = _KNOWN
         else:
@@ -199,11 +228,14 @@ class Query(IntroducingRequest[R_co]):
             self._receive_other(machine, message)
 
     def completed(self, machine: RequestMachine, tag: str) -> None:
-        self.rows.tag = tag
+        rows = self.rows
+        rows.tag = tag
         if tag in TELLING:
             machine.command_completed(tag)
-        if tag == "ROLLBACK" and self.error is None:
-            self.error = check_kept(self.sql, tag)
+            if tag == "ROLLBACK" and self.error is None:
+                self.error = check_kept(self.sql, tag)
+        if rows.error is not None:
+            self.error = rows.failure(machine)
 
     def _receive_other(self, machine: RequestMachine, message: m.Message) -> None:
         match message:
@@ -266,7 +298,8 @@ class Query(IntroducingRequest[R_co]):
 
     def result(self) -> R_co:
         # As `Request.result` does, for most with one call less.
-        return self._finish(self.rows) if self.error is None else super().result()
+        finish = self._finish
+        return finish(self.rows) if self.error is None else super().result()
 
     def value(self) -> R_co:
         return self._finish(self.rows)

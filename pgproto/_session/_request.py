@@ -72,9 +72,7 @@ class Request(Waitable, ABC, Generic[R_co]):
         # As in `Waitable`, one call less for each request.
         self.waiter = None
         self.stirred = self.done = False
-        if type(sql) is not str:
-            expect_sql(sql)
-        self.sql = sql
+        self.sql = sql if type(sql) is str else expect_sql(sql)
         """What it asks, for messages; empty if it is no SQL."""
         self.timeout = None if timeout is None else seconds(timeout)
         """In seconds, from `RequestMachine.submit` on; None for the session's default."""
@@ -109,7 +107,7 @@ class Request(Waitable, ABC, Generic[R_co]):
         """Take a message of the reply, other than ErrorResponse and ReadyForQuery."""
 
     def completed(self, machine: RequestMachine, tag: str) -> None:
-        """Take the command tag of a reply that was read at one go; `ready` follows."""
+        """Take the command tag of a reply that was read at one go: the request is over."""
 
     def fail(self, machine: RequestMachine, error: PostgresError) -> None:
         """Take the server's error."""

@@ -7,6 +7,7 @@ tables and columns cannot be parameters, so they are quoted, by `quote_ident` al
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 
 from pgproto._patterns import pattern
@@ -21,6 +22,8 @@ __all__ = [
     "expect_sql",
     "first_keyword",
     "quote_ident",
+    "what_begins",
+    "what_begins_again",
 ]
 
 ENDING: Final = frozenset({"COMMIT", "END", "ROLLBACK", "ABORT", "PREPARE"})
@@ -34,14 +37,18 @@ _COMMENT_EDGE: Final = pattern(r"/\*|\*/")
 _WORD: Final = pattern(r"[A-Za-z_]+", re.ASCII)
 
 
-def expect_sql(sql: object) -> None:
-    """Raise TypeError for a query that is no `str`, while the one who asks can still be blamed."""
-    _expect_text("a query", sql)
+def expect_sql(sql: object) -> str:
+    """Raise TypeError for a query that is no `str`, while the one who asks can still be blamed.
+
+    Returns its text, which no method of a class of the caller's can change.
+    """
+    return _expect_text("a query", sql)
 
 
-def _expect_text(what: str, value: object) -> None:
+def _expect_text(what: str, value: object) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{what} is a str, not {type(value).__name__}")
+    return str.__str__(value)
 
 
 def check_sql(sql: str) -> None:
@@ -69,6 +76,16 @@ def first_keyword(sql: str) -> str:
         position = end_of_comment(sql, position)
     match = _WORD.match(sql, position)
     return match[0].upper() if match else ""
+
+
+def what_begins(sql: str) -> tuple[bool, bool]:
+    """Whether a statement begins a transaction, and whether it begins a COPY."""
+    keyword = first_keyword(sql)
+    return keyword in OPENING, keyword == "COPY"
+
+
+what_begins_again: Final = lru_cache(maxsize=1024)(what_begins)
+"""As `what_begins`, for statements that may come again: it remembers them."""
 
 
 def check_kept(sql: str, tag: str) -> TransactionRolledBack | None:

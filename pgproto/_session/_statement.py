@@ -60,7 +60,6 @@ class Statement:
     __slots__ = (
         "_encoders",
         "_head",
-        "_pack",
         "_packer",
         "_parameters",
         "_tail",
@@ -72,6 +71,7 @@ class Statement:
         "keyword",
         "name",
         "names",
+        "pack",
         "parameter_types",
         "parse",
         "sql",
@@ -107,7 +107,8 @@ class Statement:
         # each in two bytes, no parameters and no result formats, in whose place the real ones go.
         self._head = head[5:-4] + len(parameters).to_bytes(2, "big")
         self._tail = _formats([codec.format for codec in codecs])
-        self._pack: Pack | None = None
+        self.pack: Pack | None = None
+        """What makes Bind messages fast, as soon as it is compiled; it fails for what it does not expect."""
         self._packer: Packer | None = None
         self._uses = 0
         self.decoders: dict[str, tuple[Decoder, UsualReply]] = {}
@@ -120,7 +121,7 @@ class Statement:
 
     def bind(self, arguments: Sequence[object], portal: str = "") -> bytes:
         """The Bind message for these arguments; raises `DataError` for those that do not fit."""
-        pack = self._pack
+        pack = self.pack
         if pack is not None and not portal:
             try:
                 return pack(arguments)
@@ -145,7 +146,7 @@ class Statement:
             self._packer = self.packer(b"")
         elif not self._packer.missed(arguments):
             return
-        self._pack = self._packer.pack()
+        self.pack = self._packer.pack()
 
     def bind_one_by_one(self, arguments: Sequence[object], portal: str = "") -> bytes:
         """As `bind`, in the obvious way."""

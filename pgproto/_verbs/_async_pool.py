@@ -14,6 +14,8 @@ from typing import Any, Generic, TypeVar, cast
 from pgproto._pool import CLEAN, RENEWED, Report, Slot, Ticket, TicketKind, TicketState
 from pgproto._session import (
     Lease,
+    Queries,
+    Request,
     SessionCore,
     clear_up,
     has_to_settle,
@@ -27,7 +29,7 @@ from pgproto._verbs._async_lending import AsyncAcquisition, AsyncLoan, AsyncPool
 from pgproto._verbs._async_scopes import AsyncTransaction
 from pgproto._verbs._async_session import AsyncSession
 from pgproto._verbs._async_upkeep import AsyncUpkeep
-from pgproto._verbs._pooling import Member, PoolBase, Wish, Wishes, report_on
+from pgproto._verbs._pooling import Member, PoolBase, report_on
 
 __all__ = ["AsyncPool"]
 
@@ -42,9 +44,8 @@ class AsyncPool(AsyncUpkeep[D, W, SessionT], AsyncQueries, Generic[D, W, Session
 
     def _prepare(self) -> None:
         super()._prepare()
-        # A one-shot request is made when there is a session for it, so until then its wish stands for it.
         self._one_shots = cast(
-            "tuple[AsyncDriver, SessionCore, Lease | None]", (_OneShots(self._fulfil), _WISHES, None)
+            "tuple[AsyncDriver, SessionCore, Lease | None]", (_OneShots(self._fulfil), Queries(), None)
         )
 
     # The verbs.
@@ -168,31 +169,27 @@ class AsyncPool(AsyncUpkeep[D, W, SessionT], AsyncQueries, Generic[D, W, Session
         loan = AsyncLoan(member.driver, ticket, self._was_forgotten)
         return loan, self._make_session(loan, member.core)
 
-    async def _fulfil(self, wish: Wish, lease: None = None) -> Any:
-        """Make a one-shot request, and wait for its outcome."""
-        pool, since = self._machine, self._now()
+    async def _fulfil(self, request: Request[Any], lease: None = None) -> Any:
+        """Perform a one-shot request on some session."""
+        pool, now = self._machine, self._now
+        since = now()
         slot = pool.join(since)
         if pool.due:
             self._pump()
         if slot is None or (member := slot.session) is None:
-            return await self._fulfil_in_turn(wish)
+            return await self._fulfil_in_turn(request)
         machine = member.core.machine
         # Where others' requests are under way, answers come all the time, or the end.
-        lives = machine.flight and machine.failure is None
-        if not lives and not await self._may_stay(slot, member, since):
-            return await self._fulfil_in_turn(wish)
-        make, arguments = wish
-        request = None
+        if not machine.flight and not await self._may_stay(slot, member, since):
+            return await self._fulfil_in_turn(request)
         try:
-            request = make(member.core, *arguments)
             return await member.driver.perform(request)
         finally:
             # What has left a transaction open, or may have, has a lease.
             if (
-                request is None
-                or request.lease is not None
+                request.lease is not None
                 or not is_unmarked(machine)
-                or not pool.leave_others(slot, since, self._now())
+                or not pool.leave_others(slot, since, now())
             ):
                 self._leave(slot, member, since)
 
@@ -210,7 +207,7 @@ class AsyncPool(AsyncUpkeep[D, W, SessionT], AsyncQueries, Generic[D, W, Session
             self._pump()
         return alive
 
-    async def _fulfil_in_turn(self, wish: Wish) -> Any:
+    async def _fulfil_in_turn(self, request: Request[Any]) -> Any:
         """The same, for those who have to wait for a session."""
         ticket = self._ask(None, shared=True)
         try:
@@ -218,8 +215,7 @@ class AsyncPool(AsyncUpkeep[D, W, SessionT], AsyncQueries, Generic[D, W, Session
             member = None if slot is None else slot.session
             if member is None or not _lives(member, shared=True):
                 member = await self._wait_for_turn(ticket)
-            make, arguments = wish
-            return await member.driver.perform(make(member.core, *arguments))
+            return await member.driver.perform(request)
         finally:
             self._release(ticket)
 
@@ -335,10 +331,9 @@ class _OneShots:
 
     __slots__ = ("perform",)
 
-    def __init__(self, perform: Callable[[Wish, None], Any]) -> None:
+    def __init__(self, perform: Callable[[Request[Any], None], Any]) -> None:
         self.perform = perform
 
 
-_WISHES = Wishes()
 _TURNS = 4
 """How often others get their turn until a driver has read what was there to be read."""

@@ -11,13 +11,13 @@ from typing import Any, Generic, TypeVar, cast
 
 from pgproto._pool import PoolStatus, SessionStatus, TicketState
 from pgproto._seconds import seconds
-from pgproto._session import Lease, SessionCore
+from pgproto._session import Lease, Queries, Request, SessionCore
 from pgproto._verbs._blocking import BlockingDriver, BlockingQueries
 from pgproto._verbs._blocking_lending import BlockingAcquisition, BlockingPoolDriver
 from pgproto._verbs._blocking_scopes import BlockingTransaction
 from pgproto._verbs._blocking_session import BlockingSession
 from pgproto._verbs._blocking_turns import BlockingTurns, Turn
-from pgproto._verbs._pooling import PoolBase, Wish, Wishes
+from pgproto._verbs._pooling import PoolBase
 
 __all__ = ["BlockingPool"]
 
@@ -77,8 +77,7 @@ class BlockingPool(BlockingTurns[D, W, SessionT], BlockingQueries, Generic[D, W,
             )
 
     def _connection(self) -> tuple[BlockingDriver, SessionCore, Lease | None]:
-        # A one-shot request is made when there is a session for it, so until then its wish stands for it.
-        return cast("tuple[BlockingDriver, SessionCore, Lease | None]", (self._one_shots, _WISHES, None))
+        return cast("tuple[BlockingDriver, SessionCore, Lease | None]", (self._one_shots, _QUERIES, None))
 
     def executemany(
         self,
@@ -150,8 +149,8 @@ class _OneShots:
 
     __slots__ = ("perform",)
 
-    def __init__(self, perform: Callable[[Wish, None], Any]) -> None:
+    def __init__(self, perform: Callable[[Request[Any], None], Any]) -> None:
         self.perform = perform
 
 
-_WISHES = Wishes()
+_QUERIES = Queries()

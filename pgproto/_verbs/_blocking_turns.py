@@ -14,11 +14,11 @@ from typing import Any, Generic, TypeAlias, TypeVar
 
 from pgproto._pool import CLEAN, RENEWED, Report, Slot, Ticket, TicketKind, TicketState
 from pgproto._seconds import seconds
-from pgproto._session import clear_up, has_to_settle, is_untouched, passes_on, reset_ahead
+from pgproto._session import Request, clear_up, has_to_settle, is_untouched, passes_on, reset_ahead
 from pgproto._verbs._blocking_lending import BlockingLoan, BlockingPoolDriver
 from pgproto._verbs._blocking_session import BlockingSession
 from pgproto._verbs._blocking_upkeep import BlockingUpkeep
-from pgproto._verbs._pooling import Member, Wish, report_on
+from pgproto._verbs._pooling import Member, report_on
 from pgproto.errors import Error
 
 __all__ = ["BlockingTurns", "Turn"]
@@ -75,16 +75,15 @@ class BlockingTurns(BlockingUpkeep[D, W, SessionT], Generic[D, W, SessionT]):
                 self._was_forgotten(ticket)
             raise
 
-    def _fulfil(self, wish: Wish, lease: None = None) -> Any:
-        """Make a one-shot request, and wait for its outcome."""
+    def _fulfil(self, request: Request[Any], lease: None = None) -> Any:
+        """Perform a one-shot request on some session."""
         self._expect_process()
         stay: _Stay[D] = _Stay()
         try:
             try:
                 with self._guard: member = self._join(stay)  # fmt: skip  # noqa: E701
                 if member is not None and self._may_stay(stay, member):
-                    make, arguments = wish
-                    return member.driver.perform(make(member.core, *arguments))
+                    return member.driver.perform(request)
             finally:
                 self._leave(stay)
         except BaseException:
@@ -92,7 +91,7 @@ class BlockingTurns(BlockingUpkeep[D, W, SessionT], Generic[D, W, SessionT]):
             if stay.slot is not None:
                 self._call_later(partial(self._see_to, stay))
             raise
-        return self._fulfil_in_turn(wish)
+        return self._fulfil_in_turn(request)
 
     def _join(self, stay: _Stay[D]) -> Member[D] | None:
         """To be called under the guard: go where there is a session at once, if there is one."""
@@ -119,15 +118,14 @@ class BlockingTurns(BlockingUpkeep[D, W, SessionT], Generic[D, W, SessionT]):
             self._tell(reject)
         return alive
 
-    def _fulfil_in_turn(self, wish: Wish) -> Any:
+    def _fulfil_in_turn(self, request: Request[Any]) -> Any:
         """The same, for those who have to wait for a session."""
         turn: Turn[D, W] = []
         try:
             try:
                 self._ask(turn, None, shared=True)
                 member = self._wait_for_turn(turn[0])
-                make, arguments = wish
-                return member.driver.perform(make(member.core, *arguments))
+                return member.driver.perform(request)
             finally:
                 for ticket in turn:
                     self._release(ticket)

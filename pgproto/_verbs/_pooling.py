@@ -31,7 +31,7 @@ from pgproto._pool import (
     WakeAt,
 )
 from pgproto._pool._status import SessionStatus
-from pgproto._session import Request, SessionCore, has_to_settle
+from pgproto._session import SessionCore, has_to_settle
 from pgproto.errors import ConfigError, LocalProtocolError
 from pgproto.types import TypeRegistry
 
@@ -39,8 +39,6 @@ __all__ = [
     "HookFunction",
     "Member",
     "PoolBase",
-    "Wish",
-    "Wishes",
     "interruption",
     "merged",
     "misuse",
@@ -102,34 +100,6 @@ def misuse(ticket: Ticket[Any, Any] | None) -> Exception:
     if ticket is not None:
         return ticket.misuse()
     return LocalProtocolError("this session was only lent to a hook, for as long as the hook ran")
-
-
-Wish: TypeAlias = tuple[Callable[..., Request[Any]], tuple[object, ...]]
-"""A request that is made as soon as there is a session: one of `SessionCore`'s methods, and its arguments."""
-
-
-class Wishes:
-    """Stands for the core of a session that is yet to come."""
-
-    __slots__ = ()
-
-    def execute(self, *arguments: object) -> Wish:
-        return SessionCore.execute, arguments
-
-    def fetch(self, *arguments: object) -> Wish:
-        return SessionCore.fetch, arguments
-
-    def fetchrow(self, *arguments: object) -> Wish:
-        return SessionCore.fetchrow, arguments
-
-    def fetch_one(self, *arguments: object) -> Wish:
-        return SessionCore.fetch_one, arguments
-
-    def fetchval(self, *arguments: object) -> Wish:
-        return SessionCore.fetchval, arguments
-
-    def fetch_columns(self, *arguments: object) -> Wish:
-        return SessionCore.fetch_columns, arguments
 
 
 class PoolBase(ABC, Generic[D, W]):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pgproto import NEED_DATA, RemoteProtocolError, Role, messages
 from pgproto._rows import skip_rows
-from pgproto._short_way import ClientConnection
+from pgproto._short_way import ClientConnection, Sink
 from pgproto._state import Step
 from pgproto.messages._copy_data import CopyDataReader
 
@@ -81,7 +81,7 @@ def follow(data: list[bytes], *, short: bool) -> tuple[list[object], bytes, obje
         for chunk in data:
             connection.receive_data(chunk)
             while True:
-                if short and (ending := connection.take_reply((take, None, []))) is not None:
+                if short and (ending := connection.take_reply(Sink(take))) is not None:
                     assert ending[1] == connection.transaction_status
                     seen.append(messages.CommandComplete(ending[0]))
                     seen += [ready for ready in READY if ready.status == ending[1]]
@@ -93,10 +93,13 @@ def follow(data: list[bytes], *, short: bool) -> tuple[list[object], bytes, obje
                     seen.append(event)
     except RemoteProtocolError as error:
         return seen, bytes(rows), str(error)
-    return seen, bytes(rows), (connection.step, connection.pending, connection.transaction_status)
+    place = connection.step, connection.pending, connection.transaction_status, connection._columns
+    return seen, bytes(rows), (*place, connection.row_sink if connection.step is Step.BIND else None)
 
 
 @given(st.lists(st.sampled_from(PIECES), max_size=5), st.integers(0, 400))
+@example([BOUND, b"D\0\0\0\5\0", BOUND], 0)
+@example([BOUND, ROW, ENDINGS[0]], len(BOUND + ROW))
 def test_both_ways_lead_to_the_same(pieces: list[bytes], cut: int) -> None:
     whole = b"".join(pieces)
     chunks = [chunk for chunk in (whole[:cut], whole[cut:]) if chunk]
@@ -108,13 +111,18 @@ def test_both_ways_lead_to_the_same(pieces: list[bytes], cut: int) -> None:
 def test_a_usual_reply_goes_the_short_way(rows: bytes, ending: bytes) -> None:
     connection = connected()
     connection.receive_data(BOUND + rows + ending)
-    assert connection.take_reply((skip_rows, None, [])) is not None
-    assert not connection.has_unread
+    assert connection.take_reply(Sink(skip_rows)) is not None
+    assert not connection.unread
     for behind in (BOUND, BOUND + rows + ending):
         more = connected()
         more.receive_data(BOUND + rows + ending + behind)
-        assert more.take_reply((skip_rows, None, [])) is not None
-        assert more.has_unread
+        assert more.take_reply(Sink(skip_rows)) is not None
+        assert more.unread == len(behind)
+        more = connected()
+        for part in (BOUND + rows + ending, behind):
+            more.receive_data(part)
+        assert more.take_reply(Sink(skip_rows)) is not None
+        assert more.unread == len(behind)
     assert connection.step is Step.BIND
     assert connection.next_event() is NEED_DATA
 
@@ -123,10 +131,10 @@ def test_what_is_cut_off_goes_on() -> None:
     connection = connected()
     for data in (BOUND + ROW * 2, ROW, ROW + ENDINGS[0][:3]):
         connection.receive_data(data)
-        assert connection.take_reply((skip_rows, None, [])) is None
+        assert connection.take_reply(Sink(skip_rows)) is None
         assert connection.step is Step.EXECUTE_ROWS
     connection.receive_data(ENDINGS[0][3:])
-    assert connection.take_reply((skip_rows, None, [])) is None
+    assert connection.take_reply(Sink(skip_rows)) is None
     assert connection.next_event() == messages.CommandComplete("SELECT 1")
 
 
@@ -238,9 +246,9 @@ def test_copy_data_outside_of_a_copy_is_not_taken() -> None:
 def test_not_in_another_state() -> None:
     connection = connected()
     connection.receive_data(BOUND + ENDINGS[0])
-    assert connection.take_reply((skip_rows, None, [])) == ("SELECT 1", "I", len(BOUND + ENDINGS[0]))
+    assert connection.take_reply(Sink(skip_rows)) == ("SELECT 1", "I", len(BOUND + ENDINGS[0]))
     connection.receive_data(ENDINGS[0])
-    assert connection.take_reply((skip_rows, None, [])) is None
+    assert connection.take_reply(Sink(skip_rows)) is None
     with pytest.raises(RemoteProtocolError):
         connection.next_event()
 

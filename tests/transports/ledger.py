@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from pgproto import ConnectionLost
-from pgproto._session import Request
+from pgproto._session import Lease, Request, RequestMachine
 from pgproto._session._pipeline import Pipeline
 from pgproto._session._query import Query
 from pgproto.testing import Done
@@ -40,6 +41,34 @@ class Entry:
         return len([done for done in committed if done.sql in own])
 
 
+_LEDGERS: WeakKeyDictionary[RequestMachine, Ledger] = WeakKeyDictionary()
+
+
+class _Audited(RequestMachine):
+    """Tells its ledger what becomes of its requests."""
+
+    __slots__ = ()
+
+    def submit(self, request: Request[object], lease: Lease | None = None) -> None:
+        _LEDGERS[self].enter(request)
+        super().submit(request, lease)
+
+    def _finish(self, request: Request[object]) -> None:
+        if not (request.abandoned or request.done):
+            _LEDGERS[self].note(request, request.error)
+        super()._finish(request)
+
+    def _time_out(self, request: Request[object]) -> None:
+        if not request.abandoned:
+            _LEDGERS[self].note(request, "overdue")
+        super()._time_out(request)
+
+    def abandon(self, request: Request[object]) -> None:
+        if not (request.abandoned or request.done or request.error is not None):
+            _LEDGERS[self].note(request, "left")
+        super().abandon(request)
+
+
 class Ledger:
     """Listens to a request machine from now on."""
 
@@ -47,40 +76,18 @@ class Ledger:
         self.entries: list[Entry] = []
         self._known: dict[int, Entry] = {}
         self._now = now
-        submit, finish, time_out, abandon = (
-            machine.submit,
-            machine._finish,
-            machine._time_out,
-            machine.abandon,
-        )
+        _LEDGERS[machine] = self
+        machine.__class__ = _Audited
 
-        def submitted(request: Request[object], *lease: object) -> None:
-            entry = Entry(request, now())
-            self.entries.append(entry)
-            self._known[id(request)] = entry
-            if request.abandoned:
-                self._note(request, "left")
-            submit(request, *lease)
+    def enter(self, request: Request[object]) -> None:
+        """The request begins."""
+        entry = Entry(request, self._now())
+        self.entries.append(entry)
+        self._known[id(request)] = entry
+        if request.abandoned:
+            self.note(request, "left")
 
-        def finished(request: Request[object]) -> None:
-            if not (request.abandoned or request.done):
-                self._note(request, request.error)
-            finish(request)
-
-        def timed_out(request: Request[object]) -> None:
-            if not request.abandoned:
-                self._note(request, "overdue")
-            time_out(request)
-
-        def abandoned(request: Request[object]) -> None:
-            if not (request.abandoned or request.done or request.error is not None):
-                self._note(request, "left")
-            abandon(request)
-
-        machine.submit, machine._finish = submitted, finished
-        machine._time_out, machine.abandon = timed_out, abandoned
-
-    def _note(self, request: Request[object], outcome: BaseException | str | None) -> None:
+    def note(self, request: Request[object], outcome: BaseException | str | None) -> None:
         entry = self._known.get(id(request))
         if entry is not None:
             entry.outcomes.append(outcome)

@@ -148,7 +148,7 @@ def compiled(oids: Sequence[int]) -> Statement:
     made = statement(oids)
     for _ in range(4):
         made.bind([None] * len(oids))
-    assert made._pack is not None
+    assert made.pack is not None
     return made
 
 
@@ -287,7 +287,7 @@ def test_wide_sets_are_not_compiled() -> None:
     wide = statement([23] * 129)
     for _ in range(10):
         assert wide.bind([1] * 129) == wide.bind_one_by_one([1] * 129)
-    assert wide._pack is None
+    assert wide.pack is None
     packer = wide.packer(FOLLOWER)
     assert packer.fill() is fill_one_by_one
     assert filled(packer, wide, [[1] * 129] * 3, 1000) == [wide.bind([1] * 129) + FOLLOWER] * 3
@@ -350,4 +350,4 @@ def test_statements_of_the_same_types_share_the_code_and_not_the_name() -> None:
     assert m.decode(m.Role.FRONTEND, second.bind([1, "x"])) == m.Bind(
         "", "another name", (1, 1), (b"\0\0\0\1", b"x"), (1,)
     )
-    assert first._pack.__code__ is second._pack.__code__  # type: ignore[union-attr]  # they are functions
+    assert first.pack.__code__ is second.pack.__code__  # type: ignore[union-attr]  # they are functions
