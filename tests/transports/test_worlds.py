@@ -85,6 +85,29 @@ def test_deadlines_in_virtual_time(kind: type[World]) -> None:
     kind(network(latency=0.01)).run(main)
 
 
+def test_those_who_are_answered_together_ask_again_in_one_write(monkeypatch: pytest.MonkeyPatch) -> None:
+    writes: list[bytes] = []
+
+    async def main() -> None:
+        async with pgproto_asyncio.connect(DSN) as session:
+            transport = session._driver._transport
+            write = transport.write
+            monkeypatch.setattr(transport, "write", lambda data: [writes.append(data), write(data)])
+
+            async def ask(times: int) -> None:
+                for number in range(times):
+                    assert await session.fetchval("select $1::int8 + 1", number) == number + 1
+
+            await ask(1)
+            await session.fetch("select pg_sleep(3600)")
+            writes.clear()
+            await asyncio.gather(session.fetch("select pg_sleep(3600)"), *[ask(5) for _ in range(8)])
+            # The first of all cannot know that others follow.
+            assert [write.count(b"S\0\0\0\4") for write in writes] == [1, *[8] * 5]
+
+    run_asyncio(main(), network(latency=0.1))
+
+
 def test_a_line_that_holds_little(kind: type[World]) -> None:
     async def main(world: World) -> None:
         async with world.connect(DSN) as session:

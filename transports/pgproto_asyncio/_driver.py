@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from asyncio import InvalidStateError, get_running_loop
 from collections.abc import Callable
 from typing import TypeVar, cast
 
@@ -121,10 +122,10 @@ class Driver(Flows):
     def start(self, request: Request[object], lease: Lease | None = None) -> None:
         """Hand a request to the machine."""
         machine = self._machine
-        if machine is None or asyncio.get_running_loop() is not self._loop:
+        if machine is None or get_running_loop() is not self._loop:
             machine = self._expect_machine()
         machine.submit(request, lease)
-        if not machine.flight:
+        if not (machine.flight or machine.woke_several):
             self._flush()
         elif not self._flush_planned:
             # Whatever else is submitted in this turn of the loop leaves with it in one write.
@@ -167,7 +168,7 @@ class Driver(Flows):
     def _expect_machine(self) -> RequestMachine:
         if self._machine is None:
             raise RuntimeError("the session was not established")
-        if asyncio.get_running_loop() is not self._loop:
+        if get_running_loop() is not self._loop:
             raise RuntimeError("the session belongs to another event loop")
         return self._machine
 
@@ -185,8 +186,11 @@ class Driver(Flows):
         if machine.news:
             for stirred in machine.take_stirred():
                 waiter: asyncio.Future[None] | None = stirred.waiter
-                if waiter is not None and not waiter.done():
-                    waiter.set_result(None)
+                if waiter is not None:
+                    try:
+                        waiter.set_result(None)
+                    except InvalidStateError:
+                        continue  # it was woken before, or has been cancelled
         if machine.has_more or self._timer is not None or machine.reading_paused is not self._reading_paused:
             self._see_to(machine)
 
