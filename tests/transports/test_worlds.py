@@ -90,9 +90,14 @@ def test_those_who_are_answered_together_ask_again_in_one_write(monkeypatch: pyt
 
     async def main() -> None:
         async with pgproto_asyncio.connect(DSN) as session:
-            transport = session._driver._transport
-            write = transport.write
-            monkeypatch.setattr(transport, "write", lambda data: [writes.append(data), write(data)])
+            driver: Any = session._driver
+            write = driver._transport.write
+
+            def note(data: bytes) -> None:
+                writes.append(data)
+                write(data)
+
+            monkeypatch.setattr(driver._transport, "write", note)
 
             async def ask(times: int) -> None:
                 for number in range(times):

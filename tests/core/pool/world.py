@@ -38,7 +38,17 @@ from pgproto._pool import (
 )
 from pgproto._pool._ledger import Phase
 from pgproto.errors import AdminShutdown, PoolClosed, PoolTimeout, QueryTimeout
-from tests.core.pool.people import JOINED, Machine, Person, Record, Turn, highest, is_forced, is_hook
+from tests.core.pool.people import (
+    JOINED,
+    Machine,
+    Person,
+    Record,
+    Turn,
+    check_places,
+    highest,
+    is_forced,
+    is_hook,
+)
 
 __all__ = ["World"]
 
@@ -360,16 +370,7 @@ class World:
         assert all(turn.slot is None and turn.state is TicketState.WAITING for turn in self.waiting)
         assert list(machine._waiting) == self.waiting
         assert machine._warm_ups == self.warming
-        recent = machine._recent
-        if recent is not None:
-            assert recent.shared
-            assert recent.listed
-            assert not recent.changed
-            assert recent.holders + machine._places <= machine._multiplex
-            assert machine._direct
-            assert not machine._waiting
-            assert not machine._idle
-            assert len(machine._slots) >= machine._max_size
+        check_places(machine)
 
     def _check_status(self) -> None:
         status, states = self.machine.status(self.now), [slot.state for slot in self.machine._slots]
