@@ -8,18 +8,7 @@ from typing import TypeAlias
 from pgproto._pool import Close, Hook, PoolMachine, Report, RunHook, Step, Ticket
 from pgproto.errors import AdminShutdown
 
-__all__ = [
-    "FATAL",
-    "JOINED",
-    "Machine",
-    "Person",
-    "Record",
-    "Turn",
-    "check_places",
-    "highest",
-    "is_forced",
-    "is_hook",
-]
+__all__ = ["FATAL", "JOINED", "Machine", "Person", "Record", "Turn", "highest", "is_forced", "is_hook"]
 
 
 @dataclass(slots=True)
@@ -66,17 +55,3 @@ def is_hook(step: Step[Record] | None, hook: Hook) -> bool:
 
 def is_forced(step: Step[Record] | None) -> bool:
     return isinstance(step, Close) and not step.graceful
-
-
-def check_places(machine: Machine) -> None:
-    """Whoever comes may take the places that others have just left."""
-    recent = machine._recent
-    if recent is not None:
-        assert recent.shared
-        assert recent.listed
-        assert not recent.changed
-        assert recent.holders + machine._places <= machine._multiplex
-        assert machine._direct
-        assert not machine._waiting
-        assert not machine._idle
-        assert len(machine._slots) >= machine._max_size

@@ -38,17 +38,8 @@ from pgproto._pool import (
 )
 from pgproto._pool._ledger import Phase
 from pgproto.errors import AdminShutdown, PoolClosed, PoolTimeout, QueryTimeout
-from tests.core.pool.people import (
-    JOINED,
-    Machine,
-    Person,
-    Record,
-    Turn,
-    check_places,
-    highest,
-    is_forced,
-    is_hook,
-)
+from tests.core.pool.people import JOINED, Machine, Person, Record, Turn, highest, is_forced, is_hook
+from tests.core.pool.places import check_places
 
 __all__ = ["World"]
 
@@ -365,11 +356,9 @@ class World:
         assert machine._leases == {turn: s for turn, s in self.holding.items() if turn.note is not JOINED}
         assert machine._is_crowded() == (len(self.holding) > counts[SlotState.LEASED])
         assert len({*machine._idle}) == len(machine._idle) == counts[SlotState.IDLE]
-        assert len({*machine._ring}) == len(machine._ring)
         assert all(turn.slot is s and turn.state is TicketState.LEASED for turn, s in self.holding.items())
         assert all(turn.slot is None and turn.state is TicketState.WAITING for turn in self.waiting)
-        assert list(machine._waiting) == self.waiting
-        assert machine._warm_ups == self.warming
+        assert [list(machine._waiting), machine._warm_ups] == [self.waiting, self.warming]
         check_places(machine)
 
     def _check_status(self) -> None:
