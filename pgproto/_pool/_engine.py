@@ -173,6 +173,7 @@ class Engine(Ledger[S, W]):
             if slot.shared and slot.holders < self._multiplex and now < slot.expires_at and not slot.changed:
                 return slot
             ring.popleft().listed = False
+            self._recent = None  # who leaves it makes it known again
         return None
 
     def _prepare(self, slot: Slot[S], now: float) -> None:

@@ -270,6 +270,18 @@ def test_a_session_that_was_full_is_found_again() -> None:
     assert third.slot.holders == 2
 
 
+def test_a_session_that_was_full_is_found_again_by_who_only_looked_before() -> None:
+    """Threads look first and ask later; in between another may leave."""
+    world = pool_with(1, PoolConfig(max_size=1, multiplex=2))
+    first, second = world.acquire(shared=True), world.acquire(shared=True)
+    world.release(first)
+    world.acquire(shared=True)
+    assert world.machine.join(world.now) is None
+    world.release(second)
+    late = world.machine.acquire(world.now, shared=True)
+    assert late.slot is not None
+
+
 def test_how_long_those_who_share_have_had_their_session() -> None:
     world = pool_with(1, PoolConfig(max_size=1, multiplex=3))
     before = world.machine.status(world.now).returns_num
