@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import struct
+from functools import partial
 from typing import Any
 
 import pytest
@@ -117,16 +118,17 @@ def formats(codec: Codec) -> list[int]:
     return [TEXT] if codec.encode_binary is None else [TEXT, BINARY]
 
 
+def attempt(decode: Decode, data: bytes) -> None:
+    with contextlib.suppress(DataError):
+        decode(data)
+
+
 @pytest.mark.parametrize("codec", CODECS, ids=lambda codec: codec.name)
 @given(data=_BYTES)
 def test_any_bytes_are_a_value_or_a_data_error(codec: Codec, data: bytes) -> None:
     for format in formats(codec):
         decode = codec.decoder(format)
-
-        def run(decode: Decode = decode) -> None:
-            with contextlib.suppress(DataError):
-                decode(data)
-
+        run = partial(attempt, decode, data)
         # Patterns are compiled when they are needed first, and kept.
         run()
         most = MOST_PER_BYTE * len(data) + SLACK
