@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import Final
 
 from pgproto._patterns import pattern
@@ -38,7 +39,8 @@ def _dense_codec(oid: int, name: str, code: str) -> Codec:
         if not is_iterable(plain):
             raise wrong_value(name, value, "it takes a list, or another iterable, of numbers")
         try:
-            numbers = list(plain)
+            # One more than there may be: an iterable may have no end.
+            numbers = list(islice(plain, _MAX_DENSE + 1))
             data = struct.pack(f"!{len(numbers)}{code}", *numbers)
         except Exception as error:
             # An iterable, or a number's __float__, may fail in any way.

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import array
+import itertools
 import math
 import struct
+from ipaddress import IPv6Network
 from types import MappingProxyType
 from typing import Any
 
@@ -232,6 +234,14 @@ class TestDenseVectors:
     def test_a_list_of_vectors_is_an_array_of_one_dimension(self, codec: Any, width: int) -> None:
         vectors = array_codec(1, "_v", codec)
         assert vectors.decode(vectors.encode([[1.0], [2.0]])) == [[1.0], [2.0]]
+
+
+@pytest.mark.parametrize("codec", [VECTOR, HALFVEC], ids=["vector", "halfvec"])
+def test_an_iterable_without_an_end_is_no_vector(codec: Codec) -> None:
+    with pytest.raises(DataError, match="65536 dimensions"):
+        codec.encoder(BINARY)(itertools.repeat(1.0))
+    with pytest.raises(DataError, match="required argument is not a float"):
+        codec.encoder(BINARY)(IPv6Network("::/0"))
 
 
 class TestSparseVector:
