@@ -3,6 +3,9 @@
 A cancel request names a session, not a request, and it arrives when it arrives: it hits whatever the session
 is doing then. So one is sent only for a request that is alone in flight, and until the server has heard it
 and its target is over, nothing is written. PostgreSQL documentation: "Canceling Requests in Progress".
+
+The server ignores one that finds it between two messages, even if those of the target that follow are there
+already. So a target that goes on is cancelled again, after longer and longer pauses.
 """
 
 from __future__ import annotations
@@ -32,6 +35,14 @@ class CancelFence:
         """A cancel request for this one is wanted."""
         self._target = self._raised_for = target
         self.wanted = self._running = self.is_up = True
+
+    def raise_again(self, target: Request[object]) -> bool:
+        """Another one is wanted, unless the last is still on its way; False if there is no need any more."""
+        if self._target is not target:
+            return False
+        if not self._running:
+            self.wanted = self._running = True
+        return True
 
     def take_wanted(self) -> bool:
         """Whether the transport must send a cancel request now."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Final
 
 from pgproto._session._flight import Flight
 from pgproto._session._request import Request
@@ -12,6 +13,13 @@ from pgproto._short_way import ClientConnection
 from pgproto.errors import ConnectionLost
 
 __all__ = ["Leaving"]
+
+_FIRST_PAUSE: Final = 0.25
+"""Seconds from a cancel request to the next, if it has no effect; each further pause is twice as long."""
+_LATE: Final = 0.2
+"""When `tick` comes more than so many seconds after it was due, nobody was there to look at the session."""
+_GRACE: Final = 0.1
+"""Seconds in which to read, then, what the server has said meanwhile."""
 
 
 class Leaving(Flight, ABC):
@@ -84,13 +92,14 @@ class Leaving(Flight, ABC):
         """Ask the server to cancel the request, if the cancel can hit no other that somebody waits for.
 
         That is so if it is the first in flight, and the owners of all behind it have gone too. Nothing more
-        is then written until the cancel request has been delivered and its target is over. A request with
-        followers on the wire is left to end by itself.
+        is then written until the cancel request has been delivered and its target is over; one that has no
+        effect is repeated meanwhile. A request with followers on the wire is left to end by itself.
         """
         if self._can_cancel and not self._fence.is_up and self._is_alone(request):
             self.has_more = True
             self._fence.raise_for(request)
-            self.call_at(self.clock() + self.cancel_timeout, None, partial(self._cancel_overdue, request))
+            self._cancel_again_after(_FIRST_PAUSE, request)
+            self._see_in_time(partial(self._cancel_overdue, request))
 
     def cancel_current(self) -> None:
         """Ask the server to cancel what it is doing for this session."""
@@ -114,11 +123,30 @@ class Leaving(Flight, ABC):
             self._let_go(head)
         if head is not self._overlong and self._must_end(head):
             self._overlong = head
-            self.call_at(self.clock() + self.cancel_timeout, None, partial(self._overdue, head))
+            self._see_in_time(partial(self._overdue, head))
 
     def _must_end(self, head: Request[object]) -> bool:
         """Whether this one, which is not being cancelled, has to end soon all the same."""
         return head.essential or (not self._fence.is_up and all(each.abandoned for each in self.flight))
+
+    def _cancel_again_after(self, pause: float, target: Request[object]) -> None:
+        self.call_at(self.clock() + pause, None, partial(self._cancel_again, pause, target))
+
+    def _cancel_again(self, pause: float, target: Request[object]) -> None:
+        if self._fence.raise_again(target):
+            self._cancel_again_after(2 * pause, target)
+
+    def _see_in_time(self, check: Callable[[], None]) -> None:
+        """After `cancel_timeout`, see whether something is over."""
+        due = self.clock() + self.cancel_timeout
+        self.call_at(due, None, partial(self._check_with_grace, due, check))
+
+    def _check_with_grace(self, due: float, check: Callable[[], None]) -> None:
+        now = self.clock()
+        if now - due > _LATE:
+            self.call_at(now + _GRACE, None, check)
+        else:
+            check()
 
     def _cancel_overdue(self, target: Request[object]) -> None:
         if self._fence.is_up_for(target):

@@ -123,6 +123,41 @@ async def test_a_group_that_is_half_written_is_undone(
         assert session.transaction_status == "I"
 
 
+# --- Not cancelled at once ---------------------------------------------------------------------------------
+
+
+STUBBORN = """
+do $$ begin
+    perform pg_sleep(600);
+exception when query_canceled then
+    perform pg_sleep(600);
+end $$
+"""
+"""It swallows the first cancel request, as a server does that is between two messages just then."""
+
+
+async def test_a_request_that_outlives_a_cancel_request_is_cancelled_again(connect: Connect) -> None:
+    async with connect(cancel_timeout=60) as session:
+        with pytest.raises(QueryTimeout):
+            await session.execute(STUBBORN, timeout=TIMEOUT)
+        assert await session.fetchval("select 1") == 1
+
+
+async def test_it_is_cancelled_again_by_those_who_wait_behind_it(connect: Connect, face: Face) -> None:
+    async with connect(cancel_timeout=60, max_pipeline=1) as session:
+
+        async def give_up() -> None:
+            with pytest.raises(QueryTimeout):
+                await session.execute(STUBBORN, timeout=1.5)
+
+        async with face.tasks() as tasks:
+            gone = tasks.start(give_up)
+            await face.until(lambda: in_flight(session) == 1)
+            followers = [tasks.start(session.fetchval, "select $1::int", number) for number in range(3)]
+            await gone.result()
+            assert [await each.result() for each in followers] == [0, 1, 2]
+
+
 # --- COMMIT ------------------------------------------------------------------------------------------------
 
 

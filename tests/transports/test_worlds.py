@@ -13,6 +13,7 @@ from pgproto import ConnectionLost, QueryTimeout
 from pgproto.testing import FakeServer, Network, Statement
 from pgproto_asyncio.testing import Deadlock
 from pgproto_asyncio.testing import run as run_asyncio
+from tests.transports.blocking_world import BlockingWorld
 from tests.transports.worlds import WORLDS, World
 
 __all__: list[str] = []
@@ -70,6 +71,23 @@ def test_over_a_unix_socket(kind: type[World]) -> None:
             assert await session.fetchval("select $1::int8 + 1", 1) == 2
 
     kind(network()).run(main)
+
+
+@pytest.mark.parametrize("alone", [0.9, 1.05, 1.5, 60.0])
+@pytest.mark.parametrize("any_kind", [*WORLDS, BlockingWorld], ids=lambda world: world.name)
+def test_nobody_has_to_look_after_a_session_whose_request_was_given_up(
+    any_kind: type[World], alone: float
+) -> None:
+    """Threads may be elsewhere, and read late what the server said in time."""
+
+    async def main(world: World) -> None:
+        async with world.connect("postgresql://alice@192.0.2.1/app", cancel_timeout=1) as session:
+            with pytest.raises(QueryTimeout):
+                await session.fetch("select pg_sleep(3600)", timeout=0.35)
+            await world.sleep(alone)
+            assert await session.fetchval("select $1::int8 + 1", 1) == 2
+
+    any_kind(network(latency=0.05)).run(main)
 
 
 def test_deadlines_in_virtual_time(kind: type[World]) -> None:

@@ -203,6 +203,7 @@ class Driver:
         due = machine.next_deadline()
         if due is not None and due <= time.monotonic():
             # What has come counts before what is late: nobody may have looked for a while.
+            self._exchange(machine, reading=self._at_wheel in (None, get_ident()))
             machine.tick()
             self._exchange(machine)
             due = machine.next_deadline()

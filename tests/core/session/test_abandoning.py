@@ -10,6 +10,7 @@ import pytest
 from pgproto import ConnectionLost, QueryCanceled, QueryTimeout
 from pgproto import messages as m
 from pgproto._session import Request
+from pgproto._session._fence import CancelFence
 from pgproto.testing import FakeServer, FakeSession
 from tests.core.session.steps import SLOW, Steps, answer, given_result
 from tests.core.session.support import Joined, outcome
@@ -155,6 +156,102 @@ def test_a_cancel_request_that_arrives_too_late_hits_nobody() -> None:
     session.interrupt()
     joined.machine.cancel_delivered()
     assert joined.fetchval("echo 2") == 2
+
+
+def test_a_cancel_request_without_effect_is_repeated() -> None:
+    """The server takes no notice of one that finds it between two messages."""
+    joined = Joined(FakeServer(answer)(), cancel_timeout=3.0)
+    session = joined.peer
+    assert isinstance(session, FakeSession)
+    for _ in range(2):
+        slow = joined.submit(joined.core.fetchval("slow 1", (), 0, None))
+        joined.settle()
+        joined.machine.abandon(slow)
+        follower = joined.submit(joined.core.fetchval("echo 2", (), 0, None))
+        for pause in (0.25, 0.5, 1.0):
+            assert joined.machine.take_cancel()
+            joined.machine.cancel_delivered()
+            joined.pass_time(pause - 0.01)
+            assert not joined.machine.take_cancel()
+            joined.pass_time(0.02)
+        assert joined.machine.take_cancel()
+        session.interrupt()
+        joined.settle()
+        assert slow.done
+        assert not follower.done
+        joined.machine.cancel_delivered()
+        joined.settle()
+        assert follower.result() == 2
+
+
+def test_there_is_one_cancel_request_at_a_time() -> None:
+    joined = Joined(FakeServer(answer)(), cancel_timeout=3.0)
+    slow = joined.submit(joined.core.fetchval("slow 1", (), 0, None))
+    joined.settle()
+    joined.machine.abandon(slow)
+    assert joined.machine.take_cancel()
+    # It takes long to be delivered: the next comes a pause later.
+    joined.pass_time(0.3)
+    assert not joined.machine.take_cancel()
+    joined.machine.cancel_delivered()
+    joined.pass_time(0.4)
+    assert not joined.machine.take_cancel()
+    joined.pass_time(0.2)
+    assert joined.machine.take_cancel()
+
+
+def test_a_pause_that_has_outlived_its_cancel_request_adds_none_to_the_next() -> None:
+    """One request may be cancelled, begin anew, and be cancelled again."""
+    fence, target = CancelFence(), Joined().core.ping(None)
+    fence.raise_for(target)
+    assert fence.take_wanted()
+    fence.delivered()
+    fence.over(target)
+    fence.raise_for(target)
+    assert fence.take_wanted()
+    fence.raise_again(target)
+    assert not fence.take_wanted()
+
+
+def test_the_next_one_is_not_cancelled_in_place_of_one_that_has_ended() -> None:
+    joined = Joined(FakeServer(answer)())
+    session = joined.peer
+    assert isinstance(session, FakeSession)
+    for _ in range(2):
+        slow = joined.submit(joined.core.fetchval("slow 1", (), 0, None))
+        joined.settle()
+        joined.machine.abandon(slow)
+        assert joined.machine.take_cancel()
+        joined.machine.cancel_delivered()
+        joined.pass_time(0.2)
+        # The second time, the pause that began for the first request ends now.
+        joined.pass_time(0.03)
+        assert not joined.machine.take_cancel()
+        session.interrupt()
+        joined.settle()
+        assert slow.done
+    bystander = joined.submit(joined.core.fetchval("slow 2", (), 0, None))
+    joined.settle()
+    joined.pass_time(SLOW)
+    assert not joined.machine.take_cancel()
+    assert bystander.result() == 2
+
+
+@pytest.mark.parametrize("delivered_first", [True, False])
+def test_a_session_that_has_ended_cancels_nothing_again(delivered_first: bool) -> None:
+    joined = Joined(FakeServer(answer)())
+    slow = joined.submit(joined.core.fetchval("slow 1", (), 0, None))
+    joined.settle()
+    joined.machine.abandon(slow)
+    assert joined.machine.take_cancel()
+    if delivered_first:
+        joined.machine.cancel_delivered()
+        joined.machine.connection_lost(None)
+    else:
+        joined.machine.connection_lost(None)
+        joined.machine.cancel_delivered()
+    assert joined.machine.next_deadline() is None
+    assert not joined.machine.take_cancel()
 
 
 def test_a_cancel_request_without_effect_ends_the_session() -> None:

@@ -139,6 +139,40 @@ def test_a_rollback_that_is_answered_in_time_is_forgotten() -> None:
     assert both.fetchval("echo 7") == 7
 
 
+@pytest.mark.parametrize("cleans_up", [True, False])
+@pytest.mark.parametrize("answered", [True, False])
+def test_what_came_while_nobody_looked_counts_before_what_is_late(cleans_up: bool, answered: bool) -> None:
+    """A thread was elsewhere, or the process was suspended: the server may have been in time."""
+    both, session = joined()
+    if cleans_up:
+        scope = both.core.transaction(None, False, False)
+        both.machine.submit(scope.begin(), scope.lease)
+        both.settle()
+        both.machine.submit(scope.rollback().unattended(), scope.lease)
+        both.flush()
+    else:
+        (slow,) = asked(both, 1)
+        both.machine.abandon(slow)
+        assert both.machine.take_cancel()
+        both.machine.cancel_delivered()
+        session.interrupt()
+    both.now += 3.0
+    both.machine.tick()
+    assert both.machine.failure is None
+    if answered:
+        if both.machine.take_cancel():
+            # Nobody knew that the first had had its effect.
+            both.machine.cancel_delivered()
+        assert both.fetchval("echo 7") == 7
+    both.now += 0.05
+    both.machine.tick()
+    assert both.machine.failure is None
+    # There is no more than this moment, however late it is this time.
+    both.now += 3.0
+    both.machine.tick()
+    assert isinstance(both.machine.failure, ConnectionLost) is not answered
+
+
 # Transactions whose connection ends.
 
 
