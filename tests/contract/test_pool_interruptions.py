@@ -79,9 +79,19 @@ def _interrupt_when(condition: Callable[[], bool]) -> threading.Thread:
 
 @pytest.mark.usefixtures("ctrl_c")
 def test_interrupted_in_a_query(postgres: Server, observer: Observer) -> None:
-    with pgproto_blocking.Pool(postgres.dsn, max_size=1) as pool:
+    with pgproto_blocking.Pool(postgres.dsn, max_size=1, cancel_timeout=20) as pool:
         pids: list[int] = []
-        watcher = _interrupt_when(lambda: bool(pids) and observer.sleeps(pids[0]))
+
+        def waits() -> bool:
+            # The server may sleep before the thread that has asked does. Interrupted under its lock, that
+            # would end the session.
+            return (
+                bool(pids)
+                and observer.sleeps(pids[0])
+                and not any(driver._lock.locked() for driver in pool._drivers)
+            )
+
+        watcher = _interrupt_when(waits)
         with pytest.raises(KeyboardInterrupt), pool.acquire() as session:
             pids.append(session.backend_pid)
             session.fetchval("select pg_sleep(60)")

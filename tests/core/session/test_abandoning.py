@@ -224,7 +224,7 @@ def test_the_next_one_is_not_cancelled_in_place_of_one_that_has_ended() -> None:
         assert joined.machine.take_cancel()
         joined.machine.cancel_delivered()
         joined.pass_time(0.2)
-        # The second time, the pause that began for the first request ends now.
+        # The second time, the pause that began for the first request ends here.
         joined.pass_time(0.03)
         assert not joined.machine.take_cancel()
         session.interrupt()
