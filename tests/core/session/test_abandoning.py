@@ -20,6 +20,21 @@ __all__: list[str] = []
 KINDS = ["known", "unknown", "rows", "simple", "batch", "pipeline", "prepare", "ping", "slow"]
 
 
+def with_session(**options: Any) -> tuple[Joined, FakeSession]:
+    """A client, and the server's side of its session."""
+    joined = Joined(FakeServer(answer)(), **options)
+    assert isinstance(joined.peer, FakeSession)
+    return joined, joined.peer
+
+
+def given_up(joined: Joined) -> Request[Any]:
+    """A slow request that is under way, and whose owner has gone."""
+    slow = joined.submit(joined.core.fetchval("slow 1", (), 0, None))
+    joined.settle()
+    joined.machine.abandon(slow)
+    return slow
+
+
 def _play(kinds: list[str], victim: int, step: int) -> bool:
     """Have the owner of one request go away at this step; False if it was all over before."""
     steps = Steps(known=True)
@@ -94,12 +109,8 @@ def test_a_request_with_followers_is_not() -> None:
 
 
 def test_nothing_is_written_while_a_cancel_request_is_under_way() -> None:
-    joined = Joined(FakeServer(answer)())
-    session = joined.peer
-    assert isinstance(session, FakeSession)
-    slow = joined.submit(joined.core.fetchval("slow 1", (), 0, None))
-    joined.settle()
-    joined.machine.abandon(slow)
+    joined, session = with_session()
+    slow = given_up(joined)
     assert joined.machine.take_cancel()
     assert not joined.machine.take_cancel()
     follower = joined.submit(joined.core.fetchval("echo 2", (), 0, None))
@@ -143,12 +154,8 @@ def test_a_pipeline_whose_owner_goes_in_the_midst_of_it_leaves_nothing(
 
 
 def test_a_cancel_request_that_arrives_too_late_hits_nobody() -> None:
-    joined = Joined(FakeServer(answer)())
-    session = joined.peer
-    assert isinstance(session, FakeSession)
-    slow = joined.submit(joined.core.fetchval("slow 1", (), 0, None))
-    joined.settle()
-    joined.machine.abandon(slow)
+    joined, session = with_session()
+    slow = given_up(joined)
     assert joined.machine.take_cancel()
     joined.now += SLOW
     joined.settle()
@@ -160,13 +167,9 @@ def test_a_cancel_request_that_arrives_too_late_hits_nobody() -> None:
 
 def test_a_cancel_request_without_effect_is_repeated() -> None:
     """The server takes no notice of one that finds it between two messages."""
-    joined = Joined(FakeServer(answer)(), cancel_timeout=3.0)
-    session = joined.peer
-    assert isinstance(session, FakeSession)
+    joined, session = with_session(cancel_timeout=3.0)
     for _ in range(2):
-        slow = joined.submit(joined.core.fetchval("slow 1", (), 0, None))
-        joined.settle()
-        joined.machine.abandon(slow)
+        slow = given_up(joined)
         follower = joined.submit(joined.core.fetchval("echo 2", (), 0, None))
         for pause in (0.25, 0.5, 1.0):
             assert joined.machine.take_cancel()
@@ -186,9 +189,7 @@ def test_a_cancel_request_without_effect_is_repeated() -> None:
 
 def test_there_is_one_cancel_request_at_a_time() -> None:
     joined = Joined(FakeServer(answer)(), cancel_timeout=3.0)
-    slow = joined.submit(joined.core.fetchval("slow 1", (), 0, None))
-    joined.settle()
-    joined.machine.abandon(slow)
+    given_up(joined)
     assert joined.machine.take_cancel()
     # It takes long to be delivered: the next comes a pause later.
     joined.pass_time(0.3)
@@ -214,13 +215,9 @@ def test_a_pause_that_has_outlived_its_cancel_request_adds_none_to_the_next() ->
 
 
 def test_the_next_one_is_not_cancelled_in_place_of_one_that_has_ended() -> None:
-    joined = Joined(FakeServer(answer)())
-    session = joined.peer
-    assert isinstance(session, FakeSession)
+    joined, session = with_session()
     for _ in range(2):
-        slow = joined.submit(joined.core.fetchval("slow 1", (), 0, None))
-        joined.settle()
-        joined.machine.abandon(slow)
+        slow = given_up(joined)
         assert joined.machine.take_cancel()
         joined.machine.cancel_delivered()
         joined.pass_time(0.2)
@@ -240,9 +237,7 @@ def test_the_next_one_is_not_cancelled_in_place_of_one_that_has_ended() -> None:
 @pytest.mark.parametrize("delivered_first", [True, False])
 def test_a_session_that_has_ended_cancels_nothing_again(delivered_first: bool) -> None:
     joined = Joined(FakeServer(answer)())
-    slow = joined.submit(joined.core.fetchval("slow 1", (), 0, None))
-    joined.settle()
-    joined.machine.abandon(slow)
+    given_up(joined)
     assert joined.machine.take_cancel()
     if delivered_first:
         joined.machine.cancel_delivered()
@@ -256,9 +251,7 @@ def test_a_session_that_has_ended_cancels_nothing_again(delivered_first: bool) -
 
 def test_a_cancel_request_without_effect_ends_the_session() -> None:
     joined = Joined(FakeServer(answer)(), cancel_timeout=0.5)
-    slow = joined.submit(joined.core.fetchval("slow 1", (), 0, None))
-    joined.settle()
-    joined.machine.abandon(slow)
+    given_up(joined)
     assert joined.machine.take_cancel()
     follower = joined.submit(joined.core.fetchval("echo 2", (), 0, None))
     joined.machine.cancel_delivered()
@@ -271,9 +264,7 @@ def test_a_cancel_request_without_effect_ends_the_session() -> None:
 
 
 def test_cancelling_without_leaving() -> None:
-    joined = Joined(FakeServer(answer)())
-    session = joined.peer
-    assert isinstance(session, FakeSession)
+    joined, session = with_session()
     slow = joined.submit(joined.core.fetchval("slow 1", (), 0, None))
     joined.settle()
     joined.machine.cancel_current()
@@ -298,9 +289,7 @@ def test_cancelling_does_nothing_where_it_could_hit_another() -> None:
 
 
 def test_a_deadline_leaves_as_its_owner_would() -> None:
-    joined = Joined(FakeServer(answer)())
-    session = joined.peer
-    assert isinstance(session, FakeSession)
+    joined, session = with_session()
     slow = joined.submit(joined.core.fetchval("slow 1", (), 0, 1.0))
     joined.settle()
     joined.pass_time(1.0)
