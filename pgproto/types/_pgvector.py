@@ -46,7 +46,7 @@ def _dense_codec(oid: int, name: str, code: str) -> Codec:
             # An iterable, or a number's __float__, may fail in any way.
             raise wrong_value(name, value, f"{type(error).__name__}: {error}") from error
         if not 1 <= len(numbers) <= _MAX_DENSE:
-            raise wrong_value(name, value, f"{len(numbers)} dimensions")
+            raise wrong_value(name, value, f"{len(numbers)} dimensions were read; it takes 1 to {_MAX_DENSE}")
         return _DENSE.pack(len(numbers), 0) + data
 
     def decode(data: bytes) -> object:
